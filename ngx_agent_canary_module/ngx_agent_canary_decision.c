@@ -1,0 +1,540 @@
+
+/*
+ * The decision for a request, and the variables that tell of it.
+ */
+
+
+#include "ngx_agent_canary_decision.h"
+#include "ngx_agent_canary_zone.h"
+
+#if (NGX_HTTP_SSL)
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#endif
+
+
+/* hex digits of $agent_canary_key_hash: 64 bits */
+#define NGX_AGENT_CANARY_HASH_LEN  16
+
+
+typedef enum {
+    NGX_AGENT_CANARY_VAR_FLAG = 0,
+    NGX_AGENT_CANARY_VAR_ARM,
+    NGX_AGENT_CANARY_VAR_COHORT,
+    NGX_AGENT_CANARY_VAR_BUCKET,
+    NGX_AGENT_CANARY_VAR_PERCENT,
+    NGX_AGENT_CANARY_VAR_REASON,
+    NGX_AGENT_CANARY_VAR_EPOCH,
+    NGX_AGENT_CANARY_VAR_BUNDLE,
+    NGX_AGENT_CANARY_VAR_MODE,
+    NGX_AGENT_CANARY_VAR_TENANT
+} ngx_agent_canary_variable_e;
+
+
+static ngx_agent_canary_ctx_t *ngx_agent_canary_decide(ngx_http_request_t *r,
+    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_loc_conf_t *lcf);
+static ngx_int_t ngx_agent_canary_key(ngx_http_request_t *r,
+    ngx_agent_canary_binding_t *binding, ngx_str_t *key);
+static canary_arm_e ngx_agent_canary_override(ngx_http_request_t *r,
+    ngx_agent_canary_loc_conf_t *lcf);
+static ngx_int_t ngx_agent_canary_slot_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_agent_canary_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_agent_canary_percent_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uint32_t percent);
+static ngx_int_t ngx_agent_canary_number_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uint64_t n);
+static ngx_int_t ngx_agent_canary_upstream_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_agent_canary_key_hash_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+
+
+/* not a name that nginx.conf could spell: nobody else reads this slot */
+
+static ngx_str_t  ngx_agent_canary_slot_name = ngx_string("agent canary");
+
+
+static ngx_http_variable_t  ngx_agent_canary_vars[] = {
+
+    { ngx_string("agent_canary_flag"), NULL, ngx_agent_canary_variable,
+      NGX_AGENT_CANARY_VAR_FLAG, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("agent_canary_arm"), NULL, ngx_agent_canary_variable,
+      NGX_AGENT_CANARY_VAR_ARM, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("agent_canary_cohort"), NULL, ngx_agent_canary_variable,
+      NGX_AGENT_CANARY_VAR_COHORT, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("agent_canary_bucket"), NULL, ngx_agent_canary_variable,
+      NGX_AGENT_CANARY_VAR_BUCKET, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("agent_canary_percent"), NULL, ngx_agent_canary_variable,
+      NGX_AGENT_CANARY_VAR_PERCENT, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("agent_canary_reason"), NULL, ngx_agent_canary_variable,
+      NGX_AGENT_CANARY_VAR_REASON, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("agent_canary_epoch"), NULL, ngx_agent_canary_variable,
+      NGX_AGENT_CANARY_VAR_EPOCH, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("agent_canary_bundle"), NULL, ngx_agent_canary_variable,
+      NGX_AGENT_CANARY_VAR_BUNDLE, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("agent_canary_mode"), NULL, ngx_agent_canary_variable,
+      NGX_AGENT_CANARY_VAR_MODE, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("agent_canary_tenant"), NULL, ngx_agent_canary_variable,
+      NGX_AGENT_CANARY_VAR_TENANT, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("agent_canary_upstream"), NULL,
+      ngx_agent_canary_upstream_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("agent_canary_key_hash"), NULL,
+      ngx_agent_canary_key_hash_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+      ngx_http_null_variable
+};
+
+
+ngx_agent_canary_ctx_t *
+ngx_agent_canary_decision(ngx_http_request_t *r)
+{
+    ngx_agent_canary_ctx_t        *ctx;
+    ngx_http_variable_value_t     *slot;
+    ngx_agent_canary_loc_conf_t   *lcf;
+    ngx_agent_canary_main_conf_t  *mcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_agent_canary_module);
+
+    if (lcf->binding == NULL) {
+        return NULL;
+    }
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_agent_canary_module);
+
+    /*
+     * An internal redirect wipes r->ctx but not r->variables, and
+     * subrequests share the variables of the main request.
+     */
+
+    slot = &r->variables[mcf->slot];
+
+    for (ctx = (ngx_agent_canary_ctx_t *) slot->data; ctx; ctx = ctx->next) {
+        if (ctx->flag == lcf->binding->flag) {
+            return ctx;
+        }
+    }
+
+    ctx = ngx_agent_canary_decide(r, mcf, lcf);
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    ctx->next = (ngx_agent_canary_ctx_t *) slot->data;
+    slot->data = (u_char *) ctx;
+
+    return ctx;
+}
+
+
+static ngx_agent_canary_ctx_t *
+ngx_agent_canary_decide(ngx_http_request_t *r,
+    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_loc_conf_t *lcf)
+{
+    size_t                       len;
+    ngx_str_t                    key, tenant;
+    const char                  *bundle;
+    canary_request_t             request;
+    canary_decision_t            decision;
+    ngx_agent_canary_ctx_t      *ctx;
+    ngx_agent_canary_flag_t     *flag;
+    ngx_agent_canary_binding_t  *binding;
+
+    binding = lcf->binding;
+    flag = binding->flag;
+
+    if (ngx_agent_canary_key(r, binding, &key) != NGX_OK) {
+        return NULL;
+    }
+
+    ngx_str_null(&tenant);
+
+    if (binding->tenant
+        && ngx_http_complex_value(r, binding->tenant, &tenant) != NGX_OK)
+    {
+        return NULL;
+    }
+
+    if (flag->version != flag->node->version) {
+        ngx_agent_canary_zone_refresh(mcf->zone, flag);
+    }
+
+    request.key = ngx_agent_canary_cstr(&key);
+    request.tenant = ngx_agent_canary_cstr(&tenant);
+    request.override = lcf->override ? ngx_agent_canary_override(r, lcf)
+                                     : CANARY_ARM_NONE;
+    request.stale = ngx_agent_canary_stale(mcf);
+
+    canary_decide(&decision, flag->known ? &flag->parsed : NULL,
+                  flag->latched ? &flag->trip : NULL, &request);
+
+    bundle = flag->known ? flag->parsed.bundle[decision.arm] : "";
+    len = ngx_strlen(bundle);
+
+    ctx = ngx_palloc(r->pool, sizeof(ngx_agent_canary_ctx_t) + len);
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    ctx->flag = flag;
+    ctx->decision = decision;
+    ctx->route = lcf->dry_run ? CANARY_ARM_BASELINE : decision.arm;
+    ctx->epoch = flag->known ? flag->parsed.epoch : 0;
+    ctx->mode = flag->known ? flag->parsed.mode : CANARY_MODE_NONE;
+    ctx->tenant = tenant;
+
+    /* the worker's copy of the flag may change before the request ends */
+
+    ctx->bundle.len = len;
+    ctx->bundle.data = (u_char *) ctx + sizeof(ngx_agent_canary_ctx_t);
+    ngx_memcpy(ctx->bundle.data, bundle, len);
+
+    ngx_agent_canary_tally(flag->node, mcf->zone->sh, decision.arm,
+                           decision.reason);
+
+    ngx_log_debug3(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "agent canary \"%V\": arm %ui, reason %ui",
+                   &flag->name, (ngx_uint_t) decision.arm,
+                   (ngx_uint_t) decision.reason);
+
+    return ctx;
+}
+
+
+static ngx_int_t
+ngx_agent_canary_key(ngx_http_request_t *r,
+    ngx_agent_canary_binding_t *binding, ngx_str_t *key)
+{
+    ngx_http_variable_value_t  *v;
+
+    if (binding->key_index == NGX_ERROR) {
+        return ngx_http_complex_value(r, binding->key, key);
+    }
+
+    /* the usual "key=$variable": no script, no copy */
+
+    v = ngx_http_get_flushed_variable(r, binding->key_index);
+
+    if (v == NULL || v->not_found) {
+        ngx_str_null(key);
+        return NGX_OK;
+    }
+
+    key->len = v->len;
+    key->data = v->data;
+
+    return NGX_OK;
+}
+
+
+static canary_arm_e
+ngx_agent_canary_override(ngx_http_request_t *r,
+    ngx_agent_canary_loc_conf_t *lcf)
+{
+    ngx_str_t     value;
+    ngx_uint_t    arm;
+    canary_str_t  s;
+
+    if (ngx_http_complex_value(r, lcf->override, &value) != NGX_OK
+        || value.len == 0)
+    {
+        return CANARY_ARM_NONE;
+    }
+
+    s = ngx_agent_canary_cstr(&value);
+
+    for (arm = 0; arm < CANARY_ARMS; arm++) {
+        if (canary_str_eq(s, canary_arm_names[arm])) {
+            return arm;
+        }
+    }
+
+    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                  "agent_canary_override \"%V\" is ignored: "
+                  "expected \"baseline\", \"candidate\" or nothing", &value);
+
+    return CANARY_ARM_NONE;
+}
+
+
+canary_stale_e
+ngx_agent_canary_stale(ngx_agent_canary_main_conf_t *mcf)
+{
+    ngx_msec_int_t             age;
+    ngx_agent_canary_shctx_t  *sh;
+
+    sh = mcf->zone->sh;
+
+    /* before the first contact, the age of the memory */
+
+    age = (ngx_msec_int_t) (ngx_current_msec
+                            - (sh->synced ? sh->synced : sh->created));
+
+    return (age > (ngx_msec_int_t) mcf->stale) ? mcf->stale_action
+                                               : CANARY_STALE_NO;
+}
+
+
+ngx_int_t
+ngx_agent_canary_add_variables(ngx_conf_t *cf)
+{
+    ngx_http_variable_t           *var, *v;
+    ngx_agent_canary_main_conf_t  *mcf;
+
+    for (v = ngx_agent_canary_vars; v->name.len; v++) {
+
+        var = ngx_http_add_variable(cf, &v->name, v->flags);
+        if (var == NULL) {
+            return NGX_ERROR;
+        }
+
+        var->get_handler = v->get_handler;
+        var->data = v->data;
+    }
+
+    var = ngx_http_add_variable(cf, &ngx_agent_canary_slot_name,
+                                NGX_HTTP_VAR_NOHASH);
+    if (var == NULL) {
+        return NGX_ERROR;
+    }
+
+    var->get_handler = ngx_agent_canary_slot_variable;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_agent_canary_module);
+
+    mcf->slot = ngx_http_get_variable_index(cf, &ngx_agent_canary_slot_name);
+
+    return (mcf->slot == NGX_ERROR) ? NGX_ERROR : NGX_OK;
+}
+
+
+/* nginx wants a handler for every slot; nothing ever evaluates this one */
+
+static ngx_int_t
+ngx_agent_canary_slot_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    v->not_found = 1;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_agent_canary_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    canary_str_t             s;
+    canary_decision_t       *d;
+    ngx_agent_canary_ctx_t  *ctx;
+
+    ctx = ngx_agent_canary_decision(r);
+
+    if (ctx == NULL) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    d = &ctx->decision;
+
+    switch ((ngx_agent_canary_variable_e) data) {
+
+    case NGX_AGENT_CANARY_VAR_FLAG:
+        s = ngx_agent_canary_cstr(&ctx->flag->name);
+        break;
+
+    case NGX_AGENT_CANARY_VAR_ARM:
+        s = canary_arm_names[d->arm];
+        break;
+
+    case NGX_AGENT_CANARY_VAR_REASON:
+        s = canary_reason_names[d->reason];
+        break;
+
+    case NGX_AGENT_CANARY_VAR_BUNDLE:
+        s = ngx_agent_canary_cstr(&ctx->bundle);
+        break;
+
+    case NGX_AGENT_CANARY_VAR_MODE:
+        s = canary_mode_names[ctx->mode];
+        break;
+
+    case NGX_AGENT_CANARY_VAR_TENANT:
+        s = ngx_agent_canary_cstr(&ctx->tenant);
+        break;
+
+    case NGX_AGENT_CANARY_VAR_PERCENT:
+        return ngx_agent_canary_percent_variable(r, v, d->percent);
+
+    case NGX_AGENT_CANARY_VAR_EPOCH:
+        return ngx_agent_canary_number_variable(r, v, ctx->epoch);
+
+    default: /* of the bucket, which a request without a key has not */
+
+        if (d->bucket == CANARY_BUCKETS) {
+            v->not_found = 1;
+            return NGX_OK;
+        }
+
+        if (data == NGX_AGENT_CANARY_VAR_COHORT) {
+            return ngx_agent_canary_percent_variable(r, v, d->cohort);
+        }
+
+        return ngx_agent_canary_number_variable(r, v, d->bucket);
+    }
+
+    v->len = s.len;
+    v->data = (u_char *) s.data;
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_agent_canary_percent_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uint32_t percent)
+{
+    u_char  *p;
+
+    p = ngx_pnalloc(r->pool, CANARY_PERCENT_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    v->len = canary_percent_format((char *) p, percent);
+    v->data = p;
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_agent_canary_number_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uint64_t n)
+{
+    u_char  *p;
+
+    p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    v->len = ngx_sprintf(p, "%uL", n) - p;
+    v->data = p;
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_agent_canary_upstream_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t                    *name;
+    ngx_agent_canary_ctx_t       *ctx;
+    ngx_agent_canary_loc_conf_t  *lcf;
+
+    ctx = ngx_agent_canary_decision(r);
+
+    if (ctx == NULL) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_agent_canary_module);
+
+    name = &lcf->binding->names[ctx->route];
+
+    v->len = name->len;
+    v->data = name->data;
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+
+    return NGX_OK;
+}
+
+
+/*
+ * A pseudonym of the key for logs: HMAC-SHA256, its first 64 bits, under the
+ * secret of this instance, which lives in the zone and in the state file.
+ */
+
+static ngx_int_t
+ngx_agent_canary_key_hash_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+#if (NGX_HTTP_SSL)
+    u_char                        *p, md[EVP_MAX_MD_SIZE];
+    unsigned int                   len;
+    ngx_str_t                      key;
+    canary_str_t                   s;
+    ngx_agent_canary_loc_conf_t   *lcf;
+    ngx_agent_canary_main_conf_t  *mcf;
+
+    v->not_found = 1;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_agent_canary_module);
+
+    if (lcf->binding == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_agent_canary_key(r, lcf->binding, &key) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    s = canary_key_trim(ngx_agent_canary_cstr(&key));
+
+    if (s.len == 0) {
+        return NGX_OK;
+    }
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_agent_canary_module);
+
+    p = ngx_pnalloc(r->pool, NGX_AGENT_CANARY_HASH_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (HMAC(EVP_sha256(), mcf->zone->sh->secret, CANARY_SECRET_LEN,
+             (u_char *) s.data, s.len, md, &len)
+        == NULL)
+    {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_hex_dump(p, md, NGX_AGENT_CANARY_HASH_LEN / 2);
+
+    v->len = NGX_AGENT_CANARY_HASH_LEN;
+    v->data = p;
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+#else
+    v->not_found = 1;
+#endif
+
+    return NGX_OK;
+}

@@ -1,0 +1,982 @@
+
+/*
+ * agent_canary_redis url... [options]
+ *
+ *     redis://host[:port][/db]   rediss://host[:port][/db]   unix:/path[:/db]
+ *
+ * Runs in the master, and in nginx -t: nothing here connects.
+ */
+
+
+#include "ngx_agent_canary_link.h"
+
+
+#define NGX_AGENT_CANARY_REDIS_PORT      6379
+#define NGX_AGENT_CANARY_SENTINEL_PORT   26379
+
+#define NGX_AGENT_CANARY_PASSWORD_MAX    4096
+#define NGX_AGENT_CANARY_DATABASE_MAX    1000000
+
+#define NGX_AGENT_CANARY_VERIFY_DEPTH    9
+
+
+typedef struct {
+    ngx_str_t                 sentinel;
+    ngx_str_t                 username;
+    ngx_str_t                 password_file;
+    ngx_str_t                 sentinel_username;
+    ngx_str_t                 sentinel_password_file;
+    ngx_str_t                 prefix;
+    ngx_str_t                 poll;
+    ngx_str_t                 connect_timeout;
+    ngx_str_t                 ssl_trusted_certificate;
+    ngx_str_t                 ssl_certificate;
+    ngx_str_t                 ssl_certificate_key;
+    ngx_str_t                 ssl_name;
+    ngx_str_t                 ssl_verify;
+} ngx_agent_canary_link_options_t;
+
+
+typedef struct {
+    ngx_str_t                 name;
+    ngx_uint_t                offset;
+    unsigned                  sentinel:1;   /* needs sentinel= */
+    unsigned                  tls:1;        /* needs rediss:// */
+} ngx_agent_canary_link_option_t;
+
+
+/* What all urls have to agree on. */
+
+typedef struct {
+    ngx_uint_t                tls;
+    ngx_int_t                 database;     /* NGX_CONF_UNSET: not told */
+} ngx_agent_canary_link_scheme_t;
+
+
+static char *ngx_agent_canary_link_arguments(ngx_conf_t *cf,
+    ngx_agent_canary_link_t *link, ngx_agent_canary_link_options_t *options,
+    ngx_agent_canary_link_scheme_t *scheme);
+static char *ngx_agent_canary_link_option(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_agent_canary_link_options_t *options);
+static ngx_uint_t ngx_agent_canary_link_is_url(ngx_str_t *value);
+static char *ngx_agent_canary_link_url(ngx_conf_t *cf,
+    ngx_agent_canary_link_t *link, ngx_str_t *value, in_port_t port,
+    ngx_agent_canary_link_scheme_t *scheme);
+static char *ngx_agent_canary_link_unix(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_agent_canary_server_t *server, ngx_str_t *database);
+static char *ngx_agent_canary_link_inet(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_str_t *rest, in_port_t port, ngx_agent_canary_server_t *server,
+    ngx_str_t *database);
+static char *ngx_agent_canary_link_database(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_str_t *text, ngx_agent_canary_link_scheme_t *scheme);
+static ngx_uint_t ngx_agent_canary_link_is_host(ngx_str_t *host);
+static char *ngx_agent_canary_link_check(ngx_conf_t *cf,
+    ngx_agent_canary_link_t *link, ngx_agent_canary_link_options_t *options,
+    ngx_agent_canary_link_scheme_t *scheme);
+static char *ngx_agent_canary_link_prefix(ngx_conf_t *cf,
+    ngx_agent_canary_link_t *link, ngx_str_t *value);
+static char *ngx_agent_canary_link_time(ngx_conf_t *cf, char *name,
+    ngx_str_t *value, ngx_msec_t min, ngx_msec_t max, ngx_msec_t *time);
+static char *ngx_agent_canary_link_credentials(ngx_conf_t *cf, char *kind,
+    ngx_str_t *username, ngx_str_t *file, ngx_agent_canary_access_t *access);
+static char *ngx_agent_canary_link_password(ngx_conf_t *cf, ngx_str_t *name,
+    ngx_str_t *password);
+static char *ngx_agent_canary_link_password_read(ngx_conf_t *cf,
+    ngx_str_t *name, ngx_fd_t fd, ngx_str_t *password);
+#if (NGX_SSL)
+static char *ngx_agent_canary_link_ssl(ngx_conf_t *cf,
+    ngx_agent_canary_link_t *link, ngx_agent_canary_link_options_t *options);
+static char *ngx_agent_canary_link_ssl_verify(ngx_conf_t *cf,
+    ngx_agent_canary_link_t *link, ngx_agent_canary_link_options_t *options);
+#endif
+static char *ngx_agent_canary_link_error(ngx_conf_t *cf, const char *fmt, ...);
+
+
+#define ngx_agent_canary_link_option_slot(s, t, d)                            \
+    { ngx_string(#s), offsetof(ngx_agent_canary_link_options_t, s), t, d }
+
+
+static ngx_agent_canary_link_option_t  ngx_agent_canary_link_options[] = {
+    ngx_agent_canary_link_option_slot(sentinel, 0, 0),
+    ngx_agent_canary_link_option_slot(username, 0, 0),
+    ngx_agent_canary_link_option_slot(password_file, 0, 0),
+    ngx_agent_canary_link_option_slot(sentinel_username, 1, 0),
+    ngx_agent_canary_link_option_slot(sentinel_password_file, 1, 0),
+    ngx_agent_canary_link_option_slot(prefix, 0, 0),
+    ngx_agent_canary_link_option_slot(poll, 0, 0),
+    ngx_agent_canary_link_option_slot(connect_timeout, 0, 0),
+    ngx_agent_canary_link_option_slot(ssl_trusted_certificate, 0, 1),
+    ngx_agent_canary_link_option_slot(ssl_certificate, 0, 1),
+    ngx_agent_canary_link_option_slot(ssl_certificate_key, 0, 1),
+    ngx_agent_canary_link_option_slot(ssl_name, 0, 1),
+    ngx_agent_canary_link_option_slot(ssl_verify, 0, 1),
+    { ngx_null_string, 0, 0, 0 }
+};
+
+
+char *
+ngx_agent_canary_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_agent_canary_main_conf_t *mcf = conf;
+
+    ngx_agent_canary_link_t          *link;
+    ngx_agent_canary_link_scheme_t    scheme;
+    ngx_agent_canary_link_options_t   options;
+
+    if (mcf->link) {
+        return "is duplicate";
+    }
+
+    link = ngx_pcalloc(cf->pool, sizeof(ngx_agent_canary_link_t));
+    if (link == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_array_init(&link->servers, cf->pool, 3,
+                       sizeof(ngx_agent_canary_server_t))
+        != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_memzero(&options, sizeof(ngx_agent_canary_link_options_t));
+    ngx_memzero(&scheme, sizeof(ngx_agent_canary_link_scheme_t));
+
+    scheme.database = NGX_CONF_UNSET;
+
+    if (ngx_agent_canary_link_arguments(cf, link, &options, &scheme)
+        != NGX_CONF_OK
+        || ngx_agent_canary_link_check(cf, link, &options, &scheme)
+           != NGX_CONF_OK
+        || ngx_agent_canary_link_prefix(cf, link, &options.prefix)
+           != NGX_CONF_OK
+        || ngx_agent_canary_link_time(cf, "poll", &options.poll, 100, 3600000,
+                                      &link->poll)
+           != NGX_CONF_OK
+        || ngx_agent_canary_link_time(cf, "connect_timeout",
+                                      &options.connect_timeout, 10, 60000,
+                                      &link->access.timeout)
+           != NGX_CONF_OK
+        || ngx_agent_canary_link_credentials(cf, "", &options.username,
+                                             &options.password_file,
+                                             &link->access)
+           != NGX_CONF_OK
+        || ngx_agent_canary_link_credentials(cf, "sentinel_",
+                                             &options.sentinel_username,
+                                             &options.sentinel_password_file,
+                                             &link->sentinel_access)
+           != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    link->master = options.sentinel;
+    link->access.database = ngx_max(scheme.database, 0);
+    link->sentinel_access.timeout = link->access.timeout;
+
+#if (NGX_SSL)
+
+    if (scheme.tls
+        && ngx_agent_canary_link_ssl(cf, link, &options) != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+#endif
+
+    mcf->link = link;
+
+    return NGX_CONF_OK;
+}
+
+
+/* Options first: sentinel= changes the default port. */
+
+static char *
+ngx_agent_canary_link_arguments(ngx_conf_t *cf, ngx_agent_canary_link_t *link,
+    ngx_agent_canary_link_options_t *options,
+    ngx_agent_canary_link_scheme_t *scheme)
+{
+    in_port_t    port;
+    ngx_str_t   *value;
+    ngx_uint_t   i;
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (!ngx_agent_canary_link_is_url(&value[i])
+            && ngx_agent_canary_link_option(cf, &value[i], options)
+               != NGX_CONF_OK)
+        {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    port = options->sentinel.len ? NGX_AGENT_CANARY_SENTINEL_PORT
+                                 : NGX_AGENT_CANARY_REDIS_PORT;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_agent_canary_link_is_url(&value[i])
+            && ngx_agent_canary_link_url(cf, link, &value[i], port, scheme)
+               != NGX_CONF_OK)
+        {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_agent_canary_link_option(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_agent_canary_link_options_t *options)
+{
+    u_char                          *p;
+    ngx_str_t                       *slot, name;
+    ngx_agent_canary_link_option_t  *option;
+
+    name.data = value->data;
+    name.len = value->len;
+
+    p = ngx_strlchr(value->data, value->data + value->len, '=');
+
+    if (p) {
+        name.len = p - value->data;
+    }
+
+    for (option = ngx_agent_canary_link_options; option->name.len; option++) {
+
+        if (p == NULL
+            || option->name.len != name.len
+            || ngx_strncmp(option->name.data, name.data, name.len) != 0)
+        {
+            continue;
+        }
+
+        slot = (ngx_str_t *) ((u_char *) options + option->offset);
+
+        if (slot->data) {
+            return ngx_agent_canary_link_error(cf,
+                                               "duplicate parameter \"%V\"",
+                                               value);
+        }
+
+        slot->data = p + 1;
+        slot->len = value->len - name.len - 1;
+
+        if (slot->len == 0) {
+            return ngx_agent_canary_link_error(cf,
+                                    "invalid parameter \"%V\", expected a "
+                                    "value after \"=\"", value);
+        }
+
+        return NGX_CONF_OK;
+    }
+
+    /* what was meant to be a password does not get into the log */
+
+    if ((name.len == 8 && ngx_strncmp(name.data, "password", 8) == 0)
+        || (name.len == 17
+            && ngx_strncmp(name.data, "sentinel_password", 17) == 0))
+    {
+        return ngx_agent_canary_link_error(cf,
+                                    "invalid parameter \"%V\", expected "
+                                    "\"%V_file=\" with the path of a file "
+                                    "that holds the password", &name, &name);
+    }
+
+    return ngx_agent_canary_link_error(cf,
+                                "invalid parameter \"%V\", expected a URL "
+                                "\"redis://host[:port][/db]\", "
+                                "\"rediss://host[:port][/db]\", "
+                                "\"unix:/path[:/db]\", or one of sentinel= "
+                                "username= password_file= sentinel_username= "
+                                "sentinel_password_file= prefix= poll= "
+                                "connect_timeout= ssl_trusted_certificate= "
+                                "ssl_certificate= ssl_certificate_key= "
+                                "ssl_name= ssl_verify=", value);
+}
+
+
+static ngx_uint_t
+ngx_agent_canary_link_is_url(ngx_str_t *value)
+{
+    return ngx_strncmp(value->data, "redis:", 6) == 0
+           || ngx_strncmp(value->data, "rediss:", 7) == 0
+           || ngx_strncmp(value->data, "unix:", 5) == 0;
+}
+
+
+static char *
+ngx_agent_canary_link_url(ngx_conf_t *cf, ngx_agent_canary_link_t *link,
+    ngx_str_t *value, in_port_t port, ngx_agent_canary_link_scheme_t *scheme)
+{
+    char                       *rv;
+    ngx_str_t                   rest, database;
+    ngx_uint_t                  tls, i;
+    ngx_agent_canary_server_t  *server, *servers;
+
+    server = ngx_array_push(&link->servers);
+    if (server == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_memzero(server, sizeof(ngx_agent_canary_server_t));
+    ngx_str_null(&database);
+
+    tls = 0;
+
+    if (value->data[0] == 'u') {
+        rv = ngx_agent_canary_link_unix(cf, value, server, &database);
+
+    } else {
+        tls = (value->data[5] == 's');
+
+        rest.data = value->data + 6 + tls;
+        rest.len = value->len - 6 - tls;
+
+        rv = ngx_agent_canary_link_inet(cf, value, &rest, port, server,
+                                        &database);
+    }
+
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    servers = link->servers.elts;
+
+    for (i = 0; i < link->servers.nelts - 1; i++) {
+        if (servers[i].name.len == server->name.len
+            && ngx_strncmp(servers[i].name.data, server->name.data,
+                           server->name.len)
+               == 0)
+        {
+            return ngx_agent_canary_link_error(cf, "duplicate URL \"%V\"",
+                                               value);
+        }
+    }
+
+    if (link->servers.nelts > 1 && tls != scheme->tls) {
+        return ngx_agent_canary_link_error(cf,
+                                    "URL \"%V\" does not match the URL before "
+                                    "it, expected either all \"rediss://\" or "
+                                    "none", value);
+    }
+
+    scheme->tls = tls;
+
+#if !(NGX_SSL)
+
+    if (tls) {
+        return ngx_agent_canary_link_error(cf,
+                                    "invalid URL \"%V\", \"rediss://\" needs "
+                                    "an nginx with SSL support", value);
+    }
+
+#endif
+
+    return ngx_agent_canary_link_database(cf, value, &database, scheme);
+}
+
+
+static char *
+ngx_agent_canary_link_unix(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_agent_canary_server_t *server, ngx_str_t *database)
+{
+    u_char     *p, *last;
+    ngx_url_t   u;
+
+    ngx_memzero(&u, sizeof(ngx_url_t));
+
+    u.url = *value;
+
+    last = value->data + value->len;
+
+    p = ngx_strlchr(value->data + 5, last, ':');
+
+    if (p) {
+        u.url.len = p - value->data;
+        database->data = p + 1;
+        database->len = last - database->data;
+    }
+
+    if (value->len < 6 || value->data[5] != '/'
+        || (p && (database->len < 2 || database->data[0] != '/')))
+    {
+        return ngx_agent_canary_link_error(cf,
+                                    "invalid URL \"%V\", expected "
+                                    "\"unix:/path\" or \"unix:/path:/db\"",
+                                    value);
+    }
+
+    if (p) {
+        database->data++;
+        database->len--;
+    }
+
+    if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
+        return ngx_agent_canary_link_error(cf, "invalid URL \"%V\": %s",
+                                           value, u.err);
+    }
+
+    server->name = u.url;
+    server->addrs = u.addrs;
+    server->naddrs = u.naddrs;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_agent_canary_link_inet(ngx_conf_t *cf, ngx_str_t *value, ngx_str_t *rest,
+    in_port_t port, ngx_agent_canary_server_t *server, ngx_str_t *database)
+{
+    u_char     *p, *at, *last;
+    ngx_url_t   u;
+    ngx_str_t   scheme;
+
+    scheme.data = value->data;
+    scheme.len = rest->data - value->data;
+
+    if (rest->len < 2 || ngx_strncmp(rest->data, "//", 2) != 0) {
+        return ngx_agent_canary_link_error(cf,
+                                    "invalid URL \"%V\", expected "
+                                    "\"%V//host[:port][/db]\"",
+                                    value, &scheme);
+    }
+
+    last = rest->data + rest->len;
+
+    for (at = last - 1; at > rest->data && *at != '@'; at--) { /* void */ }
+
+    if (at > rest->data) {
+
+        /* what is before "@" does not get into the log */
+
+        return ngx_agent_canary_link_error(cf,
+                                    "invalid URL \"%V//...%*s\", expected no "
+                                    "user or password in it but the options "
+                                    "\"username=\" and \"password_file=\"",
+                                    &scheme, (size_t) (last - at), at);
+    }
+
+    ngx_memzero(&u, sizeof(ngx_url_t));
+
+    u.url.data = rest->data + 2;
+    u.url.len = rest->len - 2;
+    u.default_port = port;
+    u.no_resolve = 1;
+
+    p = ngx_strlchr(u.url.data, last, '/');
+
+    if (p) {
+        u.url.len = p - u.url.data;
+        database->data = p + 1;
+        database->len = last - database->data;
+    }
+
+    if (u.url.len == 0) {
+        u.err = "no host";
+
+    } else if (ngx_parse_url(cf->pool, &u) == NGX_OK
+               && u.family != AF_UNIX && u.uri.len == 0
+               && (u.naddrs || ngx_agent_canary_link_is_host(&u.host)))
+    {
+        u.err = NULL;
+
+    } else if (u.err == NULL) {
+        u.err = "invalid host";
+    }
+
+    if (u.err) {
+        return ngx_agent_canary_link_error(cf,
+                                    "invalid URL \"%V\", expected "
+                                    "\"%V//host[:port][/db]\": %s",
+                                    value, &scheme, u.err);
+    }
+
+    server->name = u.url;
+    server->host = u.host;
+    server->port = u.port;
+    server->addrs = u.addrs;
+    server->naddrs = u.naddrs;
+
+    if (server->host.data[0] == '[') {
+        server->host.data++;
+        server->host.len -= 2;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_uint_t
+ngx_agent_canary_link_is_host(ngx_str_t *host)
+{
+    u_char      ch;
+    ngx_uint_t  i;
+
+    for (i = 0; i < host->len; i++) {
+        ch = host->data[i];
+
+        if ((ch < '0' || ch > '9') && (ch < 'a' || ch > 'z')
+            && (ch < 'A' || ch > 'Z') && ch != '.' && ch != '-' && ch != '_')
+        {
+            return 0;
+        }
+    }
+
+    return host->len <= NGX_AGENT_CANARY_HOST_MAX;
+}
+
+
+static char *
+ngx_agent_canary_link_database(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_str_t *text, ngx_agent_canary_link_scheme_t *scheme)
+{
+    ngx_int_t  n;
+
+    if (text->len == 0) {
+        return NGX_CONF_OK;
+    }
+
+    n = ngx_atoi(text->data, text->len);
+
+    if (n == NGX_ERROR || n > NGX_AGENT_CANARY_DATABASE_MAX) {
+        return ngx_agent_canary_link_error(cf,
+                                    "invalid database \"%V\" in URL \"%V\", "
+                                    "expected a number", text, value);
+    }
+
+    if (scheme->database != NGX_CONF_UNSET && scheme->database != n) {
+        return ngx_agent_canary_link_error(cf,
+                                    "database \"%V\" in URL \"%V\" is not "
+                                    "the one of the URL before it",
+                                    text, value);
+    }
+
+    scheme->database = n;
+
+    return NGX_CONF_OK;
+}
+
+
+/* What of the options and URLs belongs together. */
+
+static char *
+ngx_agent_canary_link_check(ngx_conf_t *cf, ngx_agent_canary_link_t *link,
+    ngx_agent_canary_link_options_t *options,
+    ngx_agent_canary_link_scheme_t *scheme)
+{
+    ngx_str_t                       *slot;
+    ngx_agent_canary_server_t       *servers;
+    ngx_agent_canary_link_option_t  *option;
+
+    if (link->servers.nelts == 0) {
+        return ngx_agent_canary_link_error(cf,
+                                    "no URL, expected "
+                                    "\"redis://host[:port][/db]\", "
+                                    "\"rediss://host[:port][/db]\" or "
+                                    "\"unix:/path[:/db]\"");
+    }
+
+    if (link->servers.nelts > 1 && options->sentinel.len == 0) {
+        servers = link->servers.elts;
+
+        return ngx_agent_canary_link_error(cf,
+                                    "several URLs up to \"%V\", expected one, "
+                                    "or \"sentinel=name\" when these are "
+                                    "Sentinels",
+                                    &servers[link->servers.nelts - 1].name);
+    }
+
+    for (option = ngx_agent_canary_link_options; option->name.len; option++) {
+
+        slot = (ngx_str_t *) ((u_char *) options + option->offset);
+
+        if (slot->len == 0) {
+            continue;
+        }
+
+        if (option->sentinel && options->sentinel.len == 0) {
+            return ngx_agent_canary_link_error(cf,
+                                        "invalid parameter \"%V=%V\", it "
+                                        "needs \"sentinel=\"",
+                                        &option->name, slot);
+        }
+
+        if (option->tls && !scheme->tls) {
+            return ngx_agent_canary_link_error(cf,
+                                        "invalid parameter \"%V=%V\", it "
+                                        "needs a \"rediss://\" URL",
+                                        &option->name, slot);
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_agent_canary_link_prefix(ngx_conf_t *cf, ngx_agent_canary_link_t *link,
+    ngx_str_t *value)
+{
+    ngx_uint_t  i;
+
+    if (value->len == 0) {
+        ngx_str_set(&link->prefix, "agent-canary:");
+        return NGX_CONF_OK;
+    }
+
+    for (i = 0; i < value->len; i++) {
+        if (value->data[i] <= 0x20 || value->data[i] >= 0x7f) {
+            break;
+        }
+    }
+
+    if (i != value->len || value->len > NGX_AGENT_CANARY_PREFIX_MAX) {
+        return ngx_agent_canary_link_error(cf,
+                                    "invalid parameter \"prefix=%V\", "
+                                    "expected up to %d printable ASCII "
+                                    "characters without spaces", value,
+                                    NGX_AGENT_CANARY_PREFIX_MAX);
+    }
+
+    link->prefix = *value;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_agent_canary_link_time(ngx_conf_t *cf, char *name, ngx_str_t *value,
+    ngx_msec_t min, ngx_msec_t max, ngx_msec_t *time)
+{
+    ngx_int_t  n;
+
+    if (value->len == 0) {
+        *time = (name[0] == 'p') ? 5000 : 1000;
+        return NGX_CONF_OK;
+    }
+
+    n = ngx_parse_time(value, 0);
+
+    if (n == NGX_ERROR || (ngx_msec_t) n < min || (ngx_msec_t) n > max) {
+        return ngx_agent_canary_link_error(cf,
+                                    "invalid parameter \"%s=%V\", expected "
+                                    "a time from %Mms to %Ms",
+                                    name, value, min, max / 1000);
+    }
+
+    *time = n;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_agent_canary_link_credentials(ngx_conf_t *cf, char *kind,
+    ngx_str_t *username, ngx_str_t *file, ngx_agent_canary_access_t *access)
+{
+    if (file->len == 0) {
+
+        if (username->len) {
+            return ngx_agent_canary_link_error(cf,
+                                        "invalid parameter "
+                                        "\"%susername=%V\", it needs "
+                                        "\"%spassword_file=\"",
+                                        kind, username, kind);
+        }
+
+        return NGX_CONF_OK;
+    }
+
+    access->username = *username;
+
+    return ngx_agent_canary_link_password(cf, file, &access->password);
+}
+
+
+/* Read before the master gives up its privileges; workers inherit it. */
+
+static char *
+ngx_agent_canary_link_password(ngx_conf_t *cf, ngx_str_t *name,
+    ngx_str_t *password)
+{
+    char      *rv;
+    ngx_fd_t   fd;
+
+    if (ngx_conf_full_name(cf->cycle, name, 1) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    fd = ngx_open_file(name->data, NGX_FILE_RDONLY|NGX_FILE_NONBLOCK,
+                       NGX_FILE_OPEN, 0);
+
+    if (fd == NGX_INVALID_FILE) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                           ngx_open_file_n " password file \"%V\" failed",
+                           name);
+        return NGX_CONF_ERROR;
+    }
+
+    rv = ngx_agent_canary_link_password_read(cf, name, fd, password);
+
+    if (ngx_close_file(fd) == NGX_FILE_ERROR) {
+        ngx_conf_log_error(NGX_LOG_ALERT, cf, ngx_errno,
+                           ngx_close_file_n " \"%V\" failed", name);
+    }
+
+    return rv;
+}
+
+
+static char *
+ngx_agent_canary_link_password_read(ngx_conf_t *cf, ngx_str_t *name,
+    ngx_fd_t fd, ngx_str_t *password)
+{
+    u_char           *p, *last;
+    ssize_t           n;
+    ngx_file_info_t   fi;
+
+    if (ngx_fd_info(fd, &fi) == NGX_FILE_ERROR) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                           ngx_fd_info_n " \"%V\" failed", name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (!ngx_is_file(&fi)) {
+        return ngx_agent_canary_link_error(cf,
+                                    "password file \"%V\" is not a file",
+                                    name);
+    }
+
+    if (fi.st_mode & S_IROTH) {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                           "password file \"%V\" can be read by everybody",
+                           name);
+    }
+
+    p = ngx_pnalloc(cf->pool, NGX_AGENT_CANARY_PASSWORD_MAX + 2);
+    if (p == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    n = ngx_read_fd(fd, p, NGX_AGENT_CANARY_PASSWORD_MAX + 2);
+
+    if (n == -1) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                           ngx_read_fd_n " \"%V\" failed", name);
+        return NGX_CONF_ERROR;
+    }
+
+    last = p + n;
+
+    if (last > p && last[-1] == LF) {
+        last--;
+
+        if (last > p && last[-1] == CR) {
+            last--;
+        }
+    }
+
+    password->data = p;
+    password->len = last - p;
+
+    if (password->len == 0) {
+        return ngx_agent_canary_link_error(cf,
+                                    "password file \"%V\" is empty", name);
+    }
+
+    if (password->len > NGX_AGENT_CANARY_PASSWORD_MAX
+        || ngx_strlchr(p, last, LF))
+    {
+        return ngx_agent_canary_link_error(cf,
+                                    "password file \"%V\" holds too much, "
+                                    "expected one line of up to %d bytes",
+                                    name, NGX_AGENT_CANARY_PASSWORD_MAX);
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+#if (NGX_SSL)
+
+static char *
+ngx_agent_canary_link_ssl(ngx_conf_t *cf, ngx_agent_canary_link_t *link,
+    ngx_agent_canary_link_options_t *options)
+{
+    ngx_ssl_t           *ssl;
+    ngx_pool_cleanup_t  *cln;
+
+    ssl = ngx_pcalloc(cf->pool, sizeof(ngx_ssl_t));
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+
+    if (ssl == NULL || cln == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ssl->log = cf->log;
+
+    if (ngx_ssl_create(ssl, NGX_SSL_TLSv1_2|NGX_SSL_TLSv1_3, NULL) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    cln->handler = ngx_ssl_cleanup_ctx;
+    cln->data = ssl;
+
+    link->access.ssl = ssl;
+    link->access.ssl_name = options->ssl_name;
+
+    if (!options->ssl_certificate.len != !options->ssl_certificate_key.len) {
+        return ngx_agent_canary_link_error(cf,
+                                    "invalid parameter \"ssl_certificate%s=%V"
+                                    "\", \"ssl_certificate=\" and "
+                                    "\"ssl_certificate_key=\" need each other",
+                                    options->ssl_certificate.len ? "" : "_key",
+                                    options->ssl_certificate.len
+                                        ? &options->ssl_certificate
+                                        : &options->ssl_certificate_key);
+    }
+
+    if (options->ssl_certificate.len
+        && ngx_ssl_certificate(cf, ssl, &options->ssl_certificate,
+                               &options->ssl_certificate_key, NULL)
+           != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_agent_canary_link_ssl_verify(cf, link, options) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    link->sentinel_access.ssl = ssl;
+    link->sentinel_access.ssl_name = link->access.ssl_name;
+    link->sentinel_access.ssl_verify = link->access.ssl_verify;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_agent_canary_link_ssl_verify(ngx_conf_t *cf,
+    ngx_agent_canary_link_t *link, ngx_agent_canary_link_options_t *options)
+{
+    ngx_str_t  *value;
+    ngx_ssl_t  *ssl;
+
+    ssl = link->access.ssl;
+    value = &options->ssl_verify;
+
+    if (value->len == 3 && ngx_strncmp(value->data, "off", 3) == 0) {
+        return NGX_CONF_OK;
+    }
+
+    if (value->len
+        && (value->len != 2 || ngx_strncmp(value->data, "on", 2) != 0))
+    {
+        return ngx_agent_canary_link_error(cf,
+                                    "invalid parameter \"ssl_verify=%V\", "
+                                    "expected \"on\" or \"off\"", value);
+    }
+
+    link->access.ssl_verify = 1;
+
+    if (ngx_ssl_trusted_certificate(cf, ssl, &options->ssl_trusted_certificate,
+                                    NGX_AGENT_CANARY_VERIFY_DEPTH)
+        != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    if (options->ssl_trusted_certificate.len == 0
+        && SSL_CTX_set_default_verify_paths(ssl->ctx) == 0)
+    {
+        ngx_ssl_error(NGX_LOG_EMERG, cf->log, 0,
+                      "SSL_CTX_set_default_verify_paths() failed");
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+#endif
+
+
+/*
+ * A host name is resolved at run time when http{} has a resolver; otherwise
+ * once and for all, by the system, as nginx does with other names.
+ */
+
+ngx_int_t
+ngx_agent_canary_link_init(ngx_conf_t *cf, ngx_agent_canary_main_conf_t *mcf)
+{
+    ngx_url_t                   u;
+    ngx_uint_t                  i;
+    ngx_resolver_t             *resolver;
+    ngx_agent_canary_link_t    *link;
+    ngx_http_core_loc_conf_t   *clcf;
+    ngx_agent_canary_server_t  *server;
+
+    link = mcf->link;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    resolver = clcf->resolver;
+
+    if (resolver && resolver->connections.nelts == 0) {
+        resolver = NULL;
+    }
+
+    server = link->servers.elts;
+
+    for (i = 0; i < link->servers.nelts; i++) {
+
+        server[i].resolver = resolver;
+        server[i].timeout = link->access.timeout;
+
+        if (server[i].naddrs || resolver) {
+            continue;
+        }
+
+        ngx_memzero(&u, sizeof(ngx_url_t));
+
+        u.url = server[i].host;
+        u.default_port = server[i].port;
+
+        if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "%s in \"agent_canary_redis\" URL with \"%V\"",
+                          u.err ? u.err : "no address", &server[i].name);
+            return NGX_ERROR;
+        }
+
+        server[i].addrs = u.addrs;
+        server[i].naddrs = u.naddrs;
+    }
+
+    return NGX_OK;
+}
+
+
+static char *
+ngx_agent_canary_link_error(ngx_conf_t *cf, const char *fmt, ...)
+{
+    u_char    *p;
+    va_list    args;
+    u_char     buf[NGX_MAX_CONF_ERRSTR];
+
+    va_start(args, fmt);
+    p = ngx_vslprintf(buf, buf + sizeof(buf), fmt, args);
+    va_end(args);
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%*s in \"agent_canary_redis\"",
+                       (size_t) (p - buf), buf);
+
+    return NGX_CONF_ERROR;
+}

@@ -1,0 +1,662 @@
+
+/*
+ * The directives of the module, and its life in the processes of nginx.
+ */
+
+
+#include "ngx_agent_canary_module.h"
+#include "ngx_agent_canary_api.h"
+#include "ngx_agent_canary_decision.h"
+#include "ngx_agent_canary_link.h"
+#include "ngx_agent_canary_state.h"
+#include "ngx_agent_canary_upstream.h"
+#include "ngx_agent_canary_zone.h"
+
+
+#define NGX_AGENT_CANARY_STALE  10000
+
+
+static char *ngx_agent_canary(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *ngx_agent_canary_parameter(ngx_conf_t *cf,
+    ngx_agent_canary_binding_t *binding, ngx_str_t *parameter);
+static char *ngx_agent_canary_compile(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_complex_value_t **cv);
+static ngx_int_t ngx_agent_canary_key_index(ngx_conf_t *cf, ngx_str_t *value);
+static ngx_agent_canary_flag_t *ngx_agent_canary_flag_add(ngx_conf_t *cf,
+    ngx_agent_canary_main_conf_t *mcf, ngx_str_t *name);
+static char *ngx_agent_canary_override(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_agent_canary_stale_limit(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static ngx_int_t ngx_agent_canary_preconfiguration(ngx_conf_t *cf);
+static ngx_int_t ngx_agent_canary_postconfiguration(ngx_conf_t *cf);
+static void *ngx_agent_canary_create_main_conf(ngx_conf_t *cf);
+static char *ngx_agent_canary_init_main_conf(ngx_conf_t *cf, void *conf);
+static void *ngx_agent_canary_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_agent_canary_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+static ngx_agent_canary_main_conf_t *ngx_agent_canary_cycle_conf(
+    volatile ngx_cycle_t *cycle);
+static ngx_int_t ngx_agent_canary_init_module(ngx_cycle_t *cycle);
+static ngx_int_t ngx_agent_canary_init_process(ngx_cycle_t *cycle);
+static void ngx_agent_canary_exit_process(ngx_cycle_t *cycle);
+
+
+static ngx_command_t  ngx_agent_canary_commands[] = {
+
+    { ngx_string("agent_canary_zone"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE12,
+      ngx_agent_canary_zone,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("agent_canary_redis"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
+      ngx_agent_canary_redis,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("agent_canary_stale"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE2,
+      ngx_agent_canary_stale_limit,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("agent_canary"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_agent_canary,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("agent_canary_override"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_agent_canary_override,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("agent_canary_dry_run"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_agent_canary_loc_conf_t, dry_run),
+      NULL },
+
+    { ngx_string("agent_canary_api"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_agent_canary_api,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_agent_canary_module_ctx = {
+    ngx_agent_canary_preconfiguration,     /* preconfiguration */
+    ngx_agent_canary_postconfiguration,    /* postconfiguration */
+
+    ngx_agent_canary_create_main_conf,     /* create main configuration */
+    ngx_agent_canary_init_main_conf,       /* init main configuration */
+
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    ngx_agent_canary_create_loc_conf,      /* create location configuration */
+    ngx_agent_canary_merge_loc_conf        /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_agent_canary_module = {
+    NGX_MODULE_V1,
+    &ngx_agent_canary_module_ctx,          /* module context */
+    ngx_agent_canary_commands,             /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    ngx_agent_canary_init_module,          /* init module */
+    ngx_agent_canary_init_process,         /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    ngx_agent_canary_exit_process,         /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+/* agent_canary flag key= baseline= candidate= [tenant=] | off */
+
+static char *
+ngx_agent_canary(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_agent_canary_loc_conf_t  *lcf = conf;
+
+    ngx_str_t                     *value;
+    ngx_uint_t                     i;
+    ngx_agent_canary_binding_t    *binding, **b;
+    ngx_agent_canary_main_conf_t  *mcf;
+
+    if (lcf->binding != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
+        lcf->binding = NULL;
+        return NGX_CONF_OK;
+    }
+
+    if (!canary_flag_name_valid(ngx_agent_canary_cstr(&value[1]))) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid flag name \"%V\", expected 1 to 64 "
+                           "of A-Z a-z 0-9 . _ -", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_agent_canary_module);
+
+    binding = ngx_pcalloc(cf->pool, sizeof(ngx_agent_canary_binding_t));
+    b = ngx_array_push(&mcf->bindings);
+
+    if (binding == NULL || b == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *b = binding;
+
+    binding->file_name = cf->conf_file->file.name.data;
+    binding->line = cf->conf_file->line;
+
+    binding->flag = ngx_agent_canary_flag_add(cf, mcf, &value[1]);
+    if (binding->flag == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 2; i < cf->args->nelts; i++) {
+        if (ngx_agent_canary_parameter(cf, binding, &value[i])
+            != NGX_CONF_OK)
+        {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    if (binding->key == NULL) {
+        return "must have \"key\" parameter";
+    }
+
+    if (binding->names[CANARY_ARM_BASELINE].len == 0) {
+        return "must have \"baseline\" parameter";
+    }
+
+    if (binding->names[CANARY_ARM_CANDIDATE].len == 0) {
+        return "must have \"candidate\" parameter";
+    }
+
+    lcf->binding = binding;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_agent_canary_parameter(ngx_conf_t *cf,
+    ngx_agent_canary_binding_t *binding, ngx_str_t *parameter)
+{
+    u_char     *p;
+    ngx_str_t   name, value, *arm;
+
+    p = ngx_strlchr(parameter->data, parameter->data + parameter->len, '=');
+
+    if (p == NULL || p == parameter->data + parameter->len - 1) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\", expected name=value",
+                           parameter);
+        return NGX_CONF_ERROR;
+    }
+
+    name.data = parameter->data;
+    name.len = p - parameter->data;
+
+    value.data = p + 1;
+    value.len = parameter->len - name.len - 1;
+
+    arm = NULL;
+
+    if (name.len == 3 && ngx_strncmp(name.data, "key", 3) == 0) {
+
+        if (binding->key == NULL) {
+            binding->key_index = ngx_agent_canary_key_index(cf, &value);
+            return ngx_agent_canary_compile(cf, &value, &binding->key);
+        }
+
+    } else if (name.len == 6 && ngx_strncmp(name.data, "tenant", 6) == 0) {
+
+        if (binding->tenant == NULL) {
+            return ngx_agent_canary_compile(cf, &value, &binding->tenant);
+        }
+
+    } else if (name.len == 8 && ngx_strncmp(name.data, "baseline", 8) == 0) {
+        arm = &binding->names[CANARY_ARM_BASELINE];
+
+    } else if (name.len == 9 && ngx_strncmp(name.data, "candidate", 9) == 0) {
+        arm = &binding->names[CANARY_ARM_CANDIDATE];
+
+    } else {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\", expected \"key=\", "
+                           "\"baseline=\", \"candidate=\" or \"tenant=\"",
+                           parameter);
+        return NGX_CONF_ERROR;
+    }
+
+    if (arm && arm->len == 0) {
+        *arm = value;
+        return NGX_CONF_OK;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "duplicate parameter \"%V\"",
+                       parameter);
+    return NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_agent_canary_compile(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_complex_value_t **cv)
+{
+    ngx_http_compile_complex_value_t  ccv;
+
+    *cv = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
+    if (*cv == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+    ccv.cf = cf;
+    ccv.value = value;
+    ccv.complex_value = *cv;
+
+    if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/*
+ * The index of the variable when value is nothing but "$name", which spares
+ * every request the script engine; otherwise NGX_ERROR.
+ */
+
+static ngx_int_t
+ngx_agent_canary_key_index(ngx_conf_t *cf, ngx_str_t *value)
+{
+    u_char      ch;
+    ngx_str_t   name;
+    ngx_uint_t  i;
+
+    if (value->len < 2 || value->data[0] != '$') {
+        return NGX_ERROR;
+    }
+
+    name.len = value->len - 1;
+    name.data = value->data + 1;
+
+    /* "$1" is a capture, not a variable */
+
+    if (name.data[0] >= '0' && name.data[0] <= '9') {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < name.len; i++) {
+        ch = name.data[i];
+
+        if ((ch >= 'A' && ch <= 'Z') || (ch >= 'a' && ch <= 'z')
+            || (ch >= '0' && ch <= '9') || ch == '_')
+        {
+            continue;
+        }
+
+        return NGX_ERROR;
+    }
+
+    return ngx_http_get_variable_index(cf, &name);
+}
+
+
+static ngx_agent_canary_flag_t *
+ngx_agent_canary_flag_add(ngx_conf_t *cf, ngx_agent_canary_main_conf_t *mcf,
+    ngx_str_t *name)
+{
+    ngx_str_node_t            *node;
+    ngx_agent_canary_flag_t   *flag, **slot;
+
+    flag = ngx_agent_canary_flag_find(mcf, name);
+    if (flag) {
+        return flag;
+    }
+
+    flag = ngx_pcalloc(cf->pool, sizeof(ngx_agent_canary_flag_t));
+    slot = ngx_array_push(&mcf->flags);
+
+    if (flag == NULL || slot == NULL) {
+        return NULL;
+    }
+
+    *slot = flag;
+    flag->name = *name;
+
+    node = &flag->sn;
+    node->str = *name;
+    node->node.key = ngx_crc32_short(name->data, name->len);
+
+    ngx_rbtree_insert(&mcf->names, &node->node);
+
+    return flag;
+}
+
+
+ngx_agent_canary_flag_t *
+ngx_agent_canary_flag_find(ngx_agent_canary_main_conf_t *mcf, ngx_str_t *name)
+{
+    return (ngx_agent_canary_flag_t *)
+               ngx_str_rbtree_lookup(&mcf->names, name,
+                                     ngx_crc32_short(name->data, name->len));
+}
+
+
+static char *
+ngx_agent_canary_override(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_agent_canary_loc_conf_t  *lcf = conf;
+
+    ngx_str_t  *value;
+
+    if (lcf->override != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+        lcf->override = NULL;
+        return NGX_CONF_OK;
+    }
+
+    return ngx_agent_canary_compile(cf, &value[1], &lcf->override);
+}
+
+
+/* agent_canary_stale time hold|baseline */
+
+static char *
+ngx_agent_canary_stale_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_agent_canary_main_conf_t  *mcf = conf;
+
+    ngx_str_t  *value;
+    ngx_int_t   limit;
+
+    if (mcf->stale != NGX_CONF_UNSET_MSEC) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    limit = ngx_parse_time(&value[1], 0);
+
+    if (limit == NGX_ERROR || limit == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid time \"%V\", expected a time above zero, "
+                           "such as \"30s\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_strcmp(value[2].data, "hold") == 0) {
+        mcf->stale_action = CANARY_STALE_HOLD;
+
+    } else if (ngx_strcmp(value[2].data, "baseline") == 0) {
+        mcf->stale_action = CANARY_STALE_BASELINE;
+
+    } else {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid action \"%V\", expected \"hold\" "
+                           "or \"baseline\"", &value[2]);
+        return NGX_CONF_ERROR;
+    }
+
+    mcf->stale = limit;
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_agent_canary_preconfiguration(ngx_conf_t *cf)
+{
+    if (ngx_agent_canary_add_variables(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_agent_canary_add_upstream(cf);
+}
+
+
+static ngx_int_t
+ngx_agent_canary_postconfiguration(ngx_conf_t *cf)
+{
+    ngx_agent_canary_binding_t    **binding;
+    ngx_agent_canary_main_conf_t   *mcf;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_agent_canary_module);
+
+    if (mcf->bindings.nelts == 0) {
+        return mcf->link ? ngx_agent_canary_link_init(cf, mcf) : NGX_OK;
+    }
+
+    binding = mcf->bindings.elts;
+
+    if (mcf->zone == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"agent_canary %V\" needs \"agent_canary_zone\" "
+                      "in the http block, in %s:%ui",
+                      &binding[0]->flag->name, binding[0]->file_name,
+                      binding[0]->line);
+        return NGX_ERROR;
+    }
+
+    if (mcf->link == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"agent_canary %V\" needs \"agent_canary_redis\" "
+                      "in the http block, in %s:%ui",
+                      &binding[0]->flag->name, binding[0]->file_name,
+                      binding[0]->line);
+        return NGX_ERROR;
+    }
+
+    if (ngx_agent_canary_find_upstreams(cf, mcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_agent_canary_link_init(cf, mcf);
+}
+
+
+static void *
+ngx_agent_canary_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_agent_canary_main_conf_t  *mcf;
+
+    mcf = ngx_pcalloc(cf->pool, sizeof(ngx_agent_canary_main_conf_t));
+    if (mcf == NULL) {
+        return NULL;
+    }
+
+    /*
+     * set by ngx_pcalloc():
+     *
+     *     mcf->zone = NULL;
+     *     mcf->state = NULL;
+     *     mcf->link = NULL;
+     *     mcf->stale_action = 0;
+     */
+
+    mcf->stale = NGX_CONF_UNSET_MSEC;
+
+    ngx_rbtree_init(&mcf->names, &mcf->sentinel, ngx_str_rbtree_insert_value);
+
+    if (ngx_array_init(&mcf->flags, cf->pool, 4,
+                       sizeof(ngx_agent_canary_flag_t *))
+        != NGX_OK
+        || ngx_array_init(&mcf->bindings, cf->pool, 4,
+                          sizeof(ngx_agent_canary_binding_t *))
+           != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return mcf;
+}
+
+
+static char *
+ngx_agent_canary_init_main_conf(ngx_conf_t *cf, void *conf)
+{
+    ngx_agent_canary_main_conf_t  *mcf = conf;
+
+    if (mcf->stale == NGX_CONF_UNSET_MSEC) {
+        mcf->stale = NGX_AGENT_CANARY_STALE;
+        mcf->stale_action = CANARY_STALE_HOLD;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static void *
+ngx_agent_canary_create_loc_conf(ngx_conf_t *cf)
+{
+    ngx_agent_canary_loc_conf_t  *lcf;
+
+    lcf = ngx_pcalloc(cf->pool, sizeof(ngx_agent_canary_loc_conf_t));
+    if (lcf == NULL) {
+        return NULL;
+    }
+
+    lcf->binding = NGX_CONF_UNSET_PTR;
+    lcf->override = NGX_CONF_UNSET_PTR;
+    lcf->dry_run = NGX_CONF_UNSET;
+
+    return lcf;
+}
+
+
+static char *
+ngx_agent_canary_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_agent_canary_loc_conf_t  *prev = parent;
+    ngx_agent_canary_loc_conf_t  *conf = child;
+
+    ngx_conf_merge_ptr_value(conf->binding, prev->binding, NULL);
+    ngx_conf_merge_ptr_value(conf->override, prev->override, NULL);
+    ngx_conf_merge_value(conf->dry_run, prev->dry_run, 0);
+
+    return NGX_CONF_OK;
+}
+
+
+/* NULL without an http block, or when no flag is routed. */
+
+static ngx_agent_canary_main_conf_t *
+ngx_agent_canary_cycle_conf(volatile ngx_cycle_t *cycle)
+{
+    ngx_agent_canary_main_conf_t  *mcf;
+
+    if (ngx_is_init_cycle(cycle)) {
+        return NULL;
+    }
+
+    mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_agent_canary_module);
+
+    return (mcf && mcf->zone) ? mcf : NULL;
+}
+
+
+/* In the master, when nothing can keep the new configuration from running. */
+
+static ngx_int_t
+ngx_agent_canary_init_module(ngx_cycle_t *cycle)
+{
+    ngx_agent_canary_main_conf_t  *mcf, *old;
+
+    mcf = ngx_agent_canary_cycle_conf(cycle);
+    old = ngx_agent_canary_cycle_conf(ngx_cycle);
+
+    if (mcf && old && old->zone->sh != mcf->zone->sh) {
+
+        /* old workers may live on for hours, their zone is out of date */
+
+        old->zone->sh->superseded = 1;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_agent_canary_init_process(ngx_cycle_t *cycle)
+{
+    ngx_agent_canary_main_conf_t  *mcf;
+
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
+    {
+        return NGX_OK;
+    }
+
+    mcf = ngx_agent_canary_cycle_conf(cycle);
+
+    /* one worker serves all of them */
+
+    if (mcf == NULL || ngx_worker != 0) {
+        return NGX_OK;
+    }
+
+    if (mcf->state && ngx_agent_canary_state_start(mcf, cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return mcf->link ? ngx_agent_canary_link_start(mcf, cycle) : NGX_OK;
+}
+
+
+static void
+ngx_agent_canary_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_agent_canary_main_conf_t  *mcf;
+
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
+    {
+        return;
+    }
+
+    mcf = ngx_agent_canary_cycle_conf(cycle);
+
+    if (mcf == NULL || ngx_worker != 0) {
+        return;
+    }
+
+    if (mcf->link) {
+        ngx_agent_canary_link_stop(mcf);
+    }
+
+    if (mcf->state) {
+        ngx_agent_canary_state_stop(mcf);
+    }
+}

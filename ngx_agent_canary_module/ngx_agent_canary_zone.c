@@ -1,0 +1,903 @@
+
+/*
+ * The shared memory zone: what is known of every flag, and the tallies.
+ */
+
+
+#include "ngx_agent_canary_zone.h"
+#include "ngx_agent_canary_state.h"
+
+
+#define NGX_AGENT_CANARY_LAYOUT       1
+
+/* more workers share blocks of tallies: those are atomics */
+#define NGX_AGENT_CANARY_WORKERS_MAX  32
+
+/* a reader that met this many writers in a row keeps what it has */
+#define NGX_AGENT_CANARY_READ_TRIES   16
+
+/* of the fields in a log line */
+#define NGX_AGENT_CANARY_LOG_LEN      512
+
+/* heartbeat, its deadline, and as much again for a busy machine */
+#define NGX_AGENT_CANARY_FRESH        4000
+
+
+static ngx_int_t ngx_agent_canary_init_zone(ngx_shm_zone_t *shm_zone,
+    void *data);
+static ngx_int_t ngx_agent_canary_zone_create(ngx_agent_canary_zone_t *zone);
+static ngx_int_t ngx_agent_canary_zone_attach(ngx_agent_canary_zone_t *zone);
+static ngx_agent_canary_node_t *ngx_agent_canary_zone_add(
+    ngx_agent_canary_zone_t *zone, ngx_str_t *name);
+static ngx_agent_canary_zone_t *ngx_agent_canary_zone_previous(void);
+static ngx_int_t ngx_agent_canary_zone_import(ngx_agent_canary_zone_t *zone,
+    ngx_agent_canary_zone_t *old);
+static ngx_int_t ngx_agent_canary_zone_publish(ngx_agent_canary_zone_t *zone,
+    ngx_agent_canary_node_t *node, canary_known_t *next);
+static void ngx_agent_canary_zone_latch(ngx_agent_canary_node_t *node,
+    ngx_agent_canary_slot_t *slot, ngx_agent_canary_slot_t *current,
+    canary_known_t *next);
+static ngx_uint_t ngx_agent_canary_zone_same(ngx_agent_canary_slot_t *slot,
+    const canary_known_t *prev, const canary_reading_t *reading);
+static void ngx_agent_canary_zone_known(ngx_agent_canary_slot_t *slot,
+    canary_known_t *known);
+static void ngx_agent_canary_zone_log(ngx_agent_canary_node_t *node,
+    canary_known_t *next, ngx_uint_t changed);
+static size_t ngx_agent_canary_zone_describe(ngx_agent_canary_node_t *node,
+    canary_known_t *next, u_char *text);
+
+
+#define ngx_agent_canary_slot(node, version)                                  \
+    (&(node)->slot[(version) & 1])
+
+
+char *
+ngx_agent_canary_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_agent_canary_main_conf_t  *mcf = conf;
+
+    u_char                   *p;
+    ssize_t                   size;
+    ngx_str_t                *value, name, s;
+    ngx_uint_t                i;
+    ngx_agent_canary_zone_t  *zone;
+
+    if (mcf->zone) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    name = value[1];
+
+    p = ngx_strlchr(name.data, name.data + name.len, ':');
+
+    if (p == NULL || p == name.data) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid zone \"%V\", expected name:size", &name);
+        return NGX_CONF_ERROR;
+    }
+
+    s.data = p + 1;
+    s.len = name.data + name.len - s.data;
+    name.len = p - name.data;
+
+    size = ngx_parse_size(&s);
+
+    if (size == NGX_ERROR) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid zone size \"%V\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    if (size < (ssize_t) (8 * ngx_pagesize)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "zone \"%V\" is too small, "
+                           "expected at least %uzk", &value[1],
+                           8 * ngx_pagesize / 1024);
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 2; i < cf->args->nelts; i++) {
+
+        if (ngx_strncmp(value[i].data, "state=", 6) == 0) {
+            s.len = value[i].len - 6;
+            s.data = value[i].data + 6;
+
+            if (ngx_agent_canary_state_add(cf, mcf, &s) != NGX_CONF_OK) {
+                return NGX_CONF_ERROR;
+            }
+
+            continue;
+        }
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\", expected \"state=path\"",
+                           &value[i]);
+        return NGX_CONF_ERROR;
+    }
+
+    zone = ngx_pcalloc(cf->pool, sizeof(ngx_agent_canary_zone_t));
+    if (zone == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    zone->shm_zone = ngx_shared_memory_add(cf, &name, size,
+                                           &ngx_agent_canary_module);
+    if (zone->shm_zone == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    zone->cycle = cf->cycle;
+    zone->conf = mcf;
+    zone->shm_zone->init = ngx_agent_canary_init_zone;
+    zone->shm_zone->data = zone;
+
+    mcf->zone = zone;
+
+    return NGX_CONF_OK;
+}
+
+
+/*
+ * Runs in the master, at start, on every reload and in "nginx -t".  On a
+ * reload the old workers go on using the memory meanwhile.
+ */
+
+static ngx_int_t
+ngx_agent_canary_init_zone(ngx_shm_zone_t *shm_zone, void *data)
+{
+    ngx_agent_canary_zone_t  *old = data;
+
+    ngx_agent_canary_zone_t  *zone;
+
+    zone = shm_zone->data;
+
+    zone->shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+
+    if (old) {
+        zone->sh = old->sh;
+        zone->shpool = old->shpool;
+
+        return ngx_agent_canary_zone_attach(zone);
+    }
+
+    if (shm_zone->shm.exists) {
+        zone->sh = zone->shpool->data;
+
+        return ngx_agent_canary_zone_attach(zone);
+    }
+
+    if (ngx_agent_canary_zone_create(zone) != NGX_OK
+        || ngx_agent_canary_zone_attach(zone) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /* another size or name on a reload: nobody may change sides for that */
+
+    old = ngx_agent_canary_zone_previous();
+
+    if (old) {
+        ngx_log_error(NGX_LOG_NOTICE, shm_zone->shm.log, 0,
+                      "agent_canary_zone \"%V\" takes over the flags "
+                      "of zone \"%V\", tallies start from zero",
+                      &shm_zone->shm.name, &old->shm_zone->shm.name);
+
+        return ngx_agent_canary_zone_import(zone, old);
+    }
+
+    return ngx_agent_canary_state_load(zone);
+}
+
+
+static ngx_int_t
+ngx_agent_canary_zone_create(ngx_agent_canary_zone_t *zone)
+{
+    size_t                     len;
+    u_char                     id[16];
+    ngx_core_conf_t           *ccf;
+    ngx_slab_pool_t           *shpool;
+    ngx_agent_canary_shctx_t  *sh;
+
+    shpool = zone->shpool;
+
+    sh = ngx_slab_calloc(shpool, sizeof(ngx_agent_canary_shctx_t));
+    if (sh == NULL) {
+        return NGX_ERROR;
+    }
+
+    len = sizeof(" in agent_canary_zone \"\"") + zone->shm_zone->shm.name.len;
+
+    shpool->log_ctx = ngx_slab_alloc(shpool, len);
+    if (shpool->log_ctx == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_sprintf(shpool->log_ctx, " in agent_canary_zone \"%V\"%Z",
+                &zone->shm_zone->shm.name);
+
+    /* a full zone is told in words of ours, with the flag's name */
+
+    shpool->log_nomem = 0;
+
+    if (ngx_agent_canary_random(id, sizeof(id)) != NGX_OK
+        || ngx_agent_canary_random(sh->secret, CANARY_SECRET_LEN) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_hex_dump(sh->boot_id, id, sizeof(id));
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(zone->cycle->conf_ctx,
+                                           ngx_core_module);
+
+    sh->layout = NGX_AGENT_CANARY_LAYOUT;
+    sh->created = ngx_current_msec;
+    sh->workers = ngx_max(ccf->worker_processes, 1);
+    sh->workers = ngx_min(sh->workers, NGX_AGENT_CANARY_WORKERS_MAX);
+
+    ngx_rbtree_init(&sh->nodes, &sh->sentinel, ngx_str_rbtree_insert_value);
+
+    zone->sh = sh;
+    shpool->data = sh;
+
+    return NGX_OK;
+}
+
+
+/* Gives every flag of the configuration its node. */
+
+static ngx_int_t
+ngx_agent_canary_zone_attach(ngx_agent_canary_zone_t *zone)
+{
+    ngx_int_t                  rc;
+    ngx_uint_t                 i;
+    ngx_agent_canary_flag_t  **flag;
+
+    rc = NGX_OK;
+    flag = zone->conf->flags.elts;
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    for (i = 0; i < zone->conf->flags.nelts; i++) {
+
+        flag[i]->node = ngx_agent_canary_zone_find(zone, &flag[i]->name);
+
+        if (flag[i]->node == NULL) {
+            flag[i]->node = ngx_agent_canary_zone_add(zone, &flag[i]->name);
+        }
+
+        if (flag[i]->node == NULL) {
+            rc = NGX_ERROR;
+            break;
+        }
+    }
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    if (rc == NGX_ERROR) {
+        ngx_log_error(NGX_LOG_EMERG, zone->shm_zone->shm.log, 0,
+                      "agent_canary_zone \"%V\" of %uz bytes has room for "
+                      "%ui of %ui flags, expected a larger size; a larger "
+                      "zone takes the flags over on a reload",
+                      &zone->shm_zone->shm.name, zone->shm_zone->shm.size,
+                      i, zone->conf->flags.nelts);
+    }
+
+    return rc;
+}
+
+
+ngx_agent_canary_node_t *
+ngx_agent_canary_zone_find(ngx_agent_canary_zone_t *zone, ngx_str_t *name)
+{
+    return (ngx_agent_canary_node_t *)
+               ngx_str_rbtree_lookup(&zone->sh->nodes, name,
+                                     ngx_crc32_short(name->data, name->len));
+}
+
+
+/* The caller holds the mutex. */
+
+static ngx_agent_canary_node_t *
+ngx_agent_canary_zone_add(ngx_agent_canary_zone_t *zone, ngx_str_t *name)
+{
+    size_t                    size;
+    ngx_agent_canary_node_t  *node;
+
+    node = ngx_slab_calloc_locked(zone->shpool,
+                                  sizeof(ngx_agent_canary_node_t));
+    if (node == NULL) {
+        return NULL;
+    }
+
+    size = zone->sh->workers * NGX_AGENT_CANARY_TALLIES
+           * sizeof(ngx_atomic_t);
+
+    node->tallies = ngx_slab_calloc_locked(zone->shpool, size);
+    if (node->tallies == NULL) {
+        ngx_slab_free_locked(zone->shpool, node);
+        return NULL;
+    }
+
+    ngx_memcpy(node->name, name->data, name->len);
+
+    node->sn.str.len = name->len;
+    node->sn.str.data = node->name;
+    node->sn.node.key = ngx_crc32_short(name->data, name->len);
+
+    ngx_rbtree_insert(&zone->sh->nodes, &node->sn.node);
+
+    return node;
+}
+
+
+/* The zone of the configuration that is about to be replaced, or NULL. */
+
+static ngx_agent_canary_zone_t *
+ngx_agent_canary_zone_previous(void)
+{
+    ngx_agent_canary_main_conf_t  *mcf;
+
+    if (ngx_is_init_cycle(ngx_cycle)) {
+        return NULL;
+    }
+
+    mcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                              ngx_agent_canary_module);
+
+    return mcf ? mcf->zone : NULL;
+}
+
+
+static ngx_int_t
+ngx_agent_canary_zone_import(ngx_agent_canary_zone_t *zone,
+    ngx_agent_canary_zone_t *old)
+{
+    ngx_int_t                  rc;
+    ngx_uint_t                 i;
+    ngx_agent_canary_flag_t  **flag;
+    ngx_agent_canary_node_t   *node;
+    ngx_agent_canary_view_t    view;
+
+    zone->sh->synced = old->sh->synced;
+    zone->sh->created = old->sh->created;
+    ngx_memcpy(zone->sh->secret, old->sh->secret, CANARY_SECRET_LEN);
+
+    flag = zone->conf->flags.elts;
+
+    for (i = 0; i < zone->conf->flags.nelts; i++) {
+
+        node = ngx_agent_canary_zone_find(old, &flag[i]->name);
+
+        if (node == NULL || node->version == 0) {
+            continue;
+        }
+
+        if (ngx_agent_canary_zone_read(old, node, &view) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        rc = ngx_agent_canary_zone_restore(zone, flag[i]->node, &view.known);
+
+        if (view.buffer) {
+            ngx_free(view.buffer);
+        }
+
+        if (rc != NGX_OK) {
+            ngx_log_error(NGX_LOG_EMERG, zone->shm_zone->shm.log, 0,
+                          "agent_canary_zone \"%V\" of %uz bytes has no room "
+                          "for what is known of flag \"%V\"",
+                          &zone->shm_zone->shm.name,
+                          zone->shm_zone->shm.size, &flag[i]->name);
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_agent_canary_zone_restore(ngx_agent_canary_zone_t *zone,
+    ngx_agent_canary_node_t *node, canary_known_t *known)
+{
+    ngx_int_t  rc;
+
+    ngx_shmtx_lock(&zone->shpool->mutex);
+
+    rc = ngx_agent_canary_zone_publish(zone, node, known);
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_agent_canary_zone_apply(ngx_agent_canary_zone_t *zone,
+    ngx_agent_canary_node_t *node, const canary_reading_t *reading)
+{
+    ngx_int_t                 rc;
+    ngx_uint_t                changed;
+    canary_known_t            prev, next;
+    ngx_agent_canary_slot_t  *slot;
+
+    if (!ngx_shmtx_trylock(&zone->shpool->mutex)) {
+        return NGX_BUSY;
+    }
+
+    slot = ngx_agent_canary_slot(node, node->version);
+
+    ngx_agent_canary_zone_known(slot, &prev);
+
+    if (ngx_agent_canary_zone_same(slot, &prev, reading)) {
+        ngx_shmtx_unlock(&zone->shpool->mutex);
+        return NGX_DECLINED;
+    }
+
+    canary_known_apply(&next, ngx_agent_canary_cstr(&node->sn.str), &prev,
+                       reading);
+
+    changed = !canary_str_eq(next.record, prev.record)
+              || !canary_str_eq(next.trip, prev.trip);
+
+    if (!changed
+        && next.state == prev.state
+        && ngx_strcmp(next.reason.text, prev.reason.text) == 0)
+    {
+        ngx_shmtx_unlock(&zone->shpool->mutex);
+        return NGX_DECLINED;
+    }
+
+    rc = ngx_agent_canary_zone_publish(zone, node, &next);
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    if (rc == NGX_OK || prev.state != CANARY_STATE_NO_MEMORY) {
+        ngx_agent_canary_zone_log(node, &next, rc == NGX_OK && changed);
+    }
+
+    return rc;
+}
+
+
+/* Spares the parsing of what has not changed: the usual case of a poll. */
+
+static ngx_uint_t
+ngx_agent_canary_zone_same(ngx_agent_canary_slot_t *slot,
+    const canary_known_t *prev, const canary_reading_t *reading)
+{
+    return slot->state == CANARY_STATE_OK
+           && reading->error.len == 0
+           && reading->trip_error.len == 0
+           && reading->record.len != 0
+           && canary_str_eq(reading->record, prev->record)
+           && (reading->trip.len == 0
+               || canary_str_eq(reading->trip, prev->trip));
+}
+
+
+static void
+ngx_agent_canary_zone_known(ngx_agent_canary_slot_t *slot,
+    canary_known_t *known)
+{
+    canary_str_t  packed;
+
+    packed.len = slot->len;
+    packed.data = (char *) slot->data;
+
+    if (slot->data == NULL || canary_known_unpack(known, packed) != 0) {
+        ngx_memzero(known, sizeof(canary_known_t));
+    }
+
+    known->state = slot->state;
+    known->reason = slot->reason;
+}
+
+
+/*
+ * The caller holds the mutex.  Every step leaves the memory such that the
+ * process may be killed after it: at worst some bytes are never freed.
+ */
+
+static ngx_int_t
+ngx_agent_canary_zone_publish(ngx_agent_canary_zone_t *zone,
+    ngx_agent_canary_node_t *node, canary_known_t *next)
+{
+    size_t                    size;
+    u_char                   *data;
+    ngx_int_t                 rc;
+    ngx_agent_canary_slot_t  *slot, *current;
+
+    current = ngx_agent_canary_slot(node, node->version);
+    slot = ngx_agent_canary_slot(node, node->version + 1);
+
+    data = slot->data;
+    slot->data = NULL;
+
+    ngx_memory_barrier();
+
+    if (data && data != current->data) {
+        ngx_slab_free_locked(zone->shpool, data);
+    }
+
+    rc = NGX_OK;
+    size = canary_known_size(next);
+
+    data = ngx_slab_alloc_locked(zone->shpool, size);
+
+    if (data) {
+        canary_known_pack((char *) data, next);
+
+    } else {
+        rc = NGX_ERROR;
+
+        data = current->data;
+        size = current->len;
+
+        next->state = CANARY_STATE_NO_MEMORY;
+        ngx_snprintf((u_char *) next->reason.text, CANARY_ERROR_MAX,
+                     "agent_canary_zone has no room for %uz bytes%Z",
+                     canary_known_size(next));
+
+        (void) ngx_atomic_fetch_add(&zone->sh->refused, 1);
+    }
+
+    slot->state = next->state;
+    slot->reason = next->reason;
+    slot->len = size;
+    slot->data = data;
+
+    ngx_agent_canary_zone_latch(node, slot, current, next);
+
+    if (rc == NGX_ERROR
+        && current->state == CANARY_STATE_NO_MEMORY
+        && slot->latched == current->latched
+        && slot->trip.epoch == current->trip.epoch
+        && slot->trip.percent == current->trip.percent)
+    {
+        /* still no room: nothing that anybody has to look at again */
+
+        return NGX_ERROR;
+    }
+
+    ngx_memory_barrier();
+
+    node->version++;
+
+    (void) ngx_atomic_fetch_add(&zone->sh->changes, 1);
+
+    return rc;
+}
+
+
+static void
+ngx_agent_canary_zone_latch(ngx_agent_canary_node_t *node,
+    ngx_agent_canary_slot_t *slot, ngx_agent_canary_slot_t *current,
+    canary_known_t *next)
+{
+    canary_trip_t   trip;
+    canary_error_t  err;
+
+    slot->latched = current->latched;
+    slot->trip = current->trip;
+
+    if (next->trip.len == 0
+        || canary_trip_parse(&trip, ngx_agent_canary_cstr(&node->sn.str),
+                             next->trip, &err)
+           != 0)
+    {
+        return;
+    }
+
+    if (!slot->latched || canary_trip_beats(&trip, &slot->trip)) {
+        slot->latched = 1;
+        slot->trip = trip;
+    }
+}
+
+
+/* The line by which an operator follows a rollout in the error log. */
+
+static void
+ngx_agent_canary_zone_log(ngx_agent_canary_node_t *node, canary_known_t *next,
+    ngx_uint_t changed)
+{
+    size_t      len;
+    u_char      text[NGX_AGENT_CANARY_LOG_LEN];
+    ngx_uint_t  level;
+
+    len = changed ? ngx_agent_canary_zone_describe(node, next, text) : 0;
+
+    level = (next->state == CANARY_STATE_OK
+             || next->state == CANARY_STATE_DELETED) ? NGX_LOG_NOTICE
+                                                     : NGX_LOG_ERR;
+
+    ngx_log_error(level, ngx_cycle->log, 0,
+                  "agent canary flag \"%V\" is %s%s%s%*s%s", &node->sn.str,
+                  canary_state_names[next->state].data,
+                  next->reason.text[0] ? ": " : "", next->reason.text,
+                  len, text, changed ? "" : ", routing is unchanged");
+}
+
+
+static size_t
+ngx_agent_canary_zone_describe(ngx_agent_canary_node_t *node,
+    canary_known_t *next, u_char *text)
+{
+    size_t           pos;
+    u_char          *p, *last;
+    ngx_uint_t       i;
+    canary_trip_t    trip;
+    canary_field_t   field;
+    canary_error_t   err;
+
+    /* checked fields only: others may hold anything, or user ids */
+
+    static const canary_str_t  told[] = {
+        canary_str("percent"),
+        canary_str("enabled"),
+        canary_str("epoch"),
+        canary_str("bundle_candidate")
+    };
+
+    p = text;
+    last = text + NGX_AGENT_CANARY_LOG_LEN;
+    pos = 0;
+
+    while (canary_record_next(next->record, &pos, &field) == 1) {
+
+        for (i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
+            if (canary_str_eq(field.name, told[i])) {
+                p = ngx_slprintf(p, last, ", %*s %*s",
+                                 field.name.len, field.name.data,
+                                 field.value.len, field.value.data);
+            }
+        }
+    }
+
+    if (next->trip.len
+        && canary_trip_parse(&trip, ngx_agent_canary_cstr(&node->sn.str),
+                             next->trip, &err)
+           == 0)
+    {
+        p = ngx_slprintf(p, last, ", last trip at epoch %uL", trip.epoch);
+    }
+
+    return p - text;
+}
+
+
+ngx_int_t
+ngx_agent_canary_zone_read(ngx_agent_canary_zone_t *zone,
+    ngx_agent_canary_node_t *node, ngx_agent_canary_view_t *view)
+{
+    u_char                   *start, *end;
+    ngx_uint_t                i;
+    ngx_agent_canary_slot_t  *slot;
+
+    start = zone->shpool->start;
+    end = zone->shpool->end;
+
+    slot = &view->slot;
+
+    for (i = 0; i < NGX_AGENT_CANARY_READ_TRIES; i++) {
+
+        view->version = node->version;
+        view->buffer = NULL;
+
+        ngx_memory_barrier();
+
+        *slot = *ngx_agent_canary_slot(node, view->version);
+
+        if (slot->data) {
+
+            /* a writer may be at it: look before you believe a pointer */
+
+            if (slot->data < start || slot->data > end
+                || slot->len > (size_t) (end - slot->data))
+            {
+                continue;
+            }
+
+            view->buffer = ngx_alloc(slot->len, ngx_cycle->log);
+            if (view->buffer == NULL) {
+                return NGX_ERROR;
+            }
+
+            ngx_memcpy(view->buffer, slot->data, slot->len);
+            slot->data = view->buffer;
+        }
+
+        ngx_memory_barrier();
+
+        if (node->version == view->version) {
+            slot->reason.text[CANARY_ERROR_MAX - 1] = '\0';
+            ngx_agent_canary_zone_known(slot, &view->known);
+            return NGX_OK;
+        }
+
+        if (view->buffer) {
+            ngx_free(view->buffer);
+        }
+    }
+
+    return NGX_AGAIN;
+}
+
+
+ngx_int_t
+ngx_agent_canary_zone_peek(ngx_agent_canary_node_t *node,
+    ngx_agent_canary_slot_t *slot)
+{
+    ngx_uint_t         i;
+    ngx_atomic_uint_t  version;
+
+    for (i = 0; i < NGX_AGENT_CANARY_READ_TRIES; i++) {
+
+        version = node->version;
+        ngx_memory_barrier();
+
+        *slot = *ngx_agent_canary_slot(node, version);
+
+        ngx_memory_barrier();
+
+        if (node->version == version) {
+            slot->reason.text[CANARY_ERROR_MAX - 1] = '\0';
+            return NGX_OK;
+        }
+    }
+
+    return NGX_AGAIN;
+}
+
+
+void
+ngx_agent_canary_zone_refresh(ngx_agent_canary_zone_t *zone,
+    ngx_agent_canary_flag_t *flag)
+{
+    int                      rc;
+    canary_flag_t            parsed;
+    canary_error_t           err;
+    ngx_agent_canary_view_t  view;
+
+    if (ngx_agent_canary_zone_read(zone, flag->node, &view) != NGX_OK) {
+
+        /* the next request tries again */
+
+        return;
+    }
+
+    /* of the two parts the latch must not wait for the other */
+
+    flag->latched = view.slot.latched;
+    flag->trip = view.slot.trip;
+
+    if (view.known.record.len == 0) {
+        canary_flag_clear(&flag->parsed);
+        flag->known = 0;
+        flag->version = view.version;
+
+    } else {
+        rc = canary_flag_parse(&parsed, ngx_agent_canary_cstr(&flag->name),
+                               view.known.record,
+                               flag->known ? &flag->parsed : NULL, &err);
+
+        if (rc == 0) {
+            canary_flag_clear(&flag->parsed);
+            flag->parsed = parsed;
+            flag->known = 1;
+            flag->version = view.version;
+
+        } else {
+            ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, 0,
+                          "agent canary flag \"%V\" stays as it was: %s",
+                          &flag->name, err.text);
+        }
+    }
+
+    if (view.buffer) {
+        ngx_free(view.buffer);
+    }
+}
+
+
+ngx_msec_int_t
+ngx_agent_canary_zone_age(ngx_agent_canary_zone_t *zone)
+{
+    ngx_msec_int_t  age;
+
+    if (zone->sh->synced == 0) {
+        return -1;
+    }
+
+    /* the clock of the worker that wrote may be ahead of ours by a little */
+
+    age = (ngx_msec_int_t) (ngx_current_msec - zone->sh->synced);
+
+    return ngx_max(age, 0);
+}
+
+
+void
+ngx_agent_canary_zone_link(ngx_agent_canary_zone_t *zone,
+    ngx_agent_canary_link_state_e state, ngx_str_t *reason)
+{
+    ngx_agent_canary_link_status_t  *link;
+
+    link = &zone->sh->link;
+
+    if (reason) {
+        ngx_cpystrn(link->reason, reason->data,
+                    ngx_min(reason->len + 1, CANARY_ERROR_MAX));
+
+    } else {
+        link->reason[0] = '\0';
+    }
+
+    link->state = state;
+}
+
+
+void
+ngx_agent_canary_zone_synced(ngx_agent_canary_zone_t *zone)
+{
+    /* zero stands for "never" */
+
+    zone->sh->synced = ngx_current_msec ? ngx_current_msec : 1;
+}
+
+
+ngx_uint_t
+ngx_agent_canary_zone_fresh(ngx_agent_canary_zone_t *zone)
+{
+    ngx_msec_int_t  age;
+
+    age = ngx_agent_canary_zone_age(zone);
+
+    return zone->sh->link.state == NGX_AGENT_CANARY_LINK_READY
+           && age >= 0
+           && age <= NGX_AGENT_CANARY_FRESH;
+}
+
+
+canary_str_t
+ngx_agent_canary_state_name(ngx_agent_canary_zone_t *zone,
+    canary_state_e state)
+{
+    static const canary_str_t  stale = canary_str("stale");
+
+    if (state == CANARY_STATE_OK && !ngx_agent_canary_zone_fresh(zone)) {
+        return stale;
+    }
+
+    return canary_state_names[state];
+}
+
+
+ngx_uint_t
+ngx_agent_canary_tripped(ngx_agent_canary_flag_t *flag)
+{
+    return flag->latched
+           && (!flag->known || flag->trip.epoch >= flag->parsed.epoch);
+}
+
+
+ngx_atomic_uint_t
+ngx_agent_canary_zone_decisions(ngx_agent_canary_zone_t *zone,
+    ngx_agent_canary_node_t *node, ngx_uint_t arm, ngx_uint_t reason)
+{
+    ngx_uint_t         i;
+    ngx_atomic_uint_t  sum;
+
+    sum = 0;
+
+    for (i = 0; i < zone->sh->workers; i++) {
+        sum += node->tallies[i * NGX_AGENT_CANARY_TALLIES
+                             + arm * CANARY_REASONS + reason];
+    }
+
+    return sum;
+}

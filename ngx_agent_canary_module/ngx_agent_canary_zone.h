@@ -1,0 +1,197 @@
+
+/*
+ * The shared memory zone.
+ *
+ * A node keeps what is known of a flag in two slots; the lowest bit of its
+ * version tells the valid one.  A writer holds the slab mutex, fills the
+ * other slot and only then moves the version, so that a reader never waits
+ * and a writer killed half way leaves nothing torn.
+ */
+
+
+#ifndef _NGX_AGENT_CANARY_ZONE_H_INCLUDED_
+#define _NGX_AGENT_CANARY_ZONE_H_INCLUDED_
+
+
+#include "ngx_agent_canary_module.h"
+#include "../canary/snapshot.h"
+
+
+/* A decision is counted by arm and reason. */
+#define NGX_AGENT_CANARY_TALLIES   ((ngx_uint_t) CANARY_ARMS * CANARY_REASONS)
+
+
+typedef enum {
+    NGX_AGENT_CANARY_LINK_OFF = 0,          /* nobody runs it yet */
+    NGX_AGENT_CANARY_LINK_CONNECTING,
+    NGX_AGENT_CANARY_LINK_LOADING,          /* the first full read */
+    NGX_AGENT_CANARY_LINK_READY,
+    NGX_AGENT_CANARY_LINK_FAILED            /* waits before the next try */
+} ngx_agent_canary_link_state_e;
+
+
+/* What is told of the link; texts are terminated, readable any time. */
+
+typedef struct {
+    ngx_atomic_t                 state;
+    ngx_atomic_t                 connects;  /* tries, ever */
+    ngx_atomic_t                 failures;
+    ngx_atomic_t                 reads;     /* of a flag */
+    ngx_atomic_t                 pushes;    /* invalidations received */
+    u_char                       address[128];
+    u_char                       reason[CANARY_ERROR_MAX];
+} ngx_agent_canary_link_status_t;
+
+
+/*
+ * The latch stands here, too: it has to hold even when the zone has no room
+ * for what comes with it.
+ */
+
+typedef struct {
+    canary_state_e               state;
+    canary_error_t               reason;
+    ngx_uint_t                   latched;
+    canary_trip_t                trip;
+    size_t                       len;
+    u_char                      *data;      /* see canary_known_pack() */
+} ngx_agent_canary_slot_t;
+
+
+struct ngx_agent_canary_node_s {
+    ngx_str_node_t               sn;        /* the name; must be first */
+
+    ngx_atomic_t                 version;   /* 0: nothing published yet */
+    ngx_agent_canary_slot_t      slot[2];
+
+    ngx_atomic_t                *tallies;   /* a block a worker */
+
+    u_char                       name[CANARY_FLAG_NAME_MAX];
+};
+
+
+/* A copy of a node, taken without a lock. */
+
+typedef struct {
+    ngx_atomic_uint_t            version;
+    ngx_agent_canary_slot_t      slot;
+    canary_known_t               known;     /* points into buffer */
+    u_char                      *buffer;
+} ngx_agent_canary_view_t;
+
+
+typedef struct {
+    ngx_uint_t                   layout;
+    ngx_uint_t                   workers;   /* blocks of tallies a flag */
+    ngx_rbtree_t                 nodes;
+    ngx_rbtree_node_t            sentinel;
+
+    ngx_msec_t                   created;   /* ngx_current_msec */
+    ngx_atomic_t                 synced;    /* ngx_current_msec when Redis
+                                               last confirmed the flags;
+                                               0: never */
+    ngx_atomic_t                 changes;   /* publications, ever */
+    ngx_atomic_t                 refused;   /* for want of memory */
+    ngx_atomic_t                 saved;     /* changes in the state file */
+    ngx_atomic_t                 save_failures;
+    ngx_atomic_t                 superseded;    /* another zone took over */
+
+    ngx_agent_canary_link_status_t  link;
+
+    u_char                       boot_id[32];   /* hex, of this memory */
+    u_char                       secret[CANARY_SECRET_LEN];
+} ngx_agent_canary_shctx_t;
+
+
+struct ngx_agent_canary_zone_s {
+    ngx_agent_canary_shctx_t    *sh;
+    ngx_slab_pool_t             *shpool;
+    ngx_shm_zone_t              *shm_zone;
+    ngx_cycle_t                 *cycle;
+    ngx_agent_canary_main_conf_t *conf;
+};
+
+
+/* agent_canary_zone name:size [state=path] */
+
+char *ngx_agent_canary_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/*
+ * Applies a reading of Redis.  Returns
+ *     NGX_OK        the node changed
+ *     NGX_DECLINED  nothing changed
+ *     NGX_BUSY      another writer is at work: read again a little later
+ *     NGX_ERROR     no memory; the node says so and keeps what it had
+ */
+
+ngx_int_t ngx_agent_canary_zone_apply(ngx_agent_canary_zone_t *zone,
+    ngx_agent_canary_node_t *node, const canary_reading_t *reading);
+
+/*
+ * Copies a node.  On NGX_OK the view is to be released with ngx_free() of
+ * its buffer, which may be NULL.  NGX_AGAIN: writers were faster every time;
+ * NGX_ERROR: out of memory.
+ */
+
+ngx_int_t ngx_agent_canary_zone_read(ngx_agent_canary_zone_t *zone,
+    ngx_agent_canary_node_t *node, ngx_agent_canary_view_t *view);
+
+/* The same without the record: cheap, and nothing to release. */
+
+ngx_int_t ngx_agent_canary_zone_peek(ngx_agent_canary_node_t *node,
+    ngx_agent_canary_slot_t *slot);
+
+/* Brings a worker's copy of a flag up to date, or leaves it as it is. */
+
+void ngx_agent_canary_zone_refresh(ngx_agent_canary_zone_t *zone,
+    ngx_agent_canary_flag_t *flag);
+
+/* What the state file or an older zone knew, before any worker runs. */
+
+ngx_int_t ngx_agent_canary_zone_restore(ngx_agent_canary_zone_t *zone,
+    ngx_agent_canary_node_t *node, canary_known_t *known);
+
+/* The node of a flag, or NULL. */
+
+ngx_agent_canary_node_t *ngx_agent_canary_zone_find(
+    ngx_agent_canary_zone_t *zone, ngx_str_t *name);
+
+/* Milliseconds since Redis last confirmed the flags; -1: never. */
+
+ngx_msec_int_t ngx_agent_canary_zone_age(ngx_agent_canary_zone_t *zone);
+
+/* Link status, written by the worker that runs the link. */
+
+void ngx_agent_canary_zone_link(ngx_agent_canary_zone_t *zone,
+    ngx_agent_canary_link_state_e state, ngx_str_t *reason);
+void ngx_agent_canary_zone_synced(ngx_agent_canary_zone_t *zone);
+
+
+/* Non-zero while Redis confirms the flags once a second. */
+
+ngx_uint_t ngx_agent_canary_zone_fresh(ngx_agent_canary_zone_t *zone);
+
+/* The word for a flag's state: "stale" instead of "ok" when not fresh. */
+
+canary_str_t ngx_agent_canary_state_name(ngx_agent_canary_zone_t *zone,
+    canary_state_e state);
+
+/* Non-zero while the worker's copy of the flag is rolled back. */
+
+ngx_uint_t ngx_agent_canary_tripped(ngx_agent_canary_flag_t *flag);
+
+/* Decisions of all workers. */
+
+ngx_atomic_uint_t ngx_agent_canary_zone_decisions(
+    ngx_agent_canary_zone_t *zone, ngx_agent_canary_node_t *node,
+    ngx_uint_t arm, ngx_uint_t reason);
+
+/* Counts a decision; the tally belongs to this worker. */
+
+#define ngx_agent_canary_tally(node, sh, arm, reason)                         \
+    (void) ngx_atomic_fetch_add(&(node)->tallies[                             \
+        (ngx_worker % (sh)->workers) * NGX_AGENT_CANARY_TALLIES               \
+        + (ngx_uint_t) (arm) * CANARY_REASONS + (reason)], 1)
+
+
+#endif /* _NGX_AGENT_CANARY_ZONE_H_INCLUDED_ */
