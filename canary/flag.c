@@ -545,12 +545,12 @@ canary_decide(canary_decision_t *d, const canary_flag_t *flag,
         return;
     }
 
-    if (canary_set_find(flag->deny, key)) {
+    if (flag->deny && canary_set_find(flag->deny, key)) {
         d->reason = CANARY_REASON_TARGETING_MATCH;
         return;
     }
 
-    if (canary_set_find(flag->allow, key)) {
+    if (flag->allow && canary_set_find(flag->allow, key)) {
         d->reason = CANARY_REASON_TARGETING_MATCH;
         d->arm = CANARY_ARM_CANDIDATE;
         return;
@@ -571,6 +571,10 @@ canary_flag_percent(const canary_flag_t *flag, const canary_request_t *request)
 
     if (request->stale == CANARY_STALE_BASELINE) {
         return 0;
+    }
+
+    if (flag->tenants == NULL) {
+        return flag->percent;
     }
 
     percent = canary_set_find(flag->tenants, canary_key_trim(request->tenant));

@@ -33,8 +33,12 @@ typedef enum {
 
 static ngx_agent_canary_ctx_t *ngx_agent_canary_decide(ngx_http_request_t *r,
     ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_loc_conf_t *lcf);
-static ngx_int_t ngx_agent_canary_key(ngx_http_request_t *r,
-    ngx_agent_canary_binding_t *binding, ngx_str_t *key);
+static ngx_int_t ngx_agent_canary_remember(ngx_http_request_t *r,
+    ngx_agent_canary_ctx_t *ctx, canary_flag_t *parsed);
+static ngx_int_t ngx_agent_canary_value(ngx_http_request_t *r,
+    ngx_agent_canary_value_t *v, ngx_str_t *value);
+static ngx_uint_t ngx_agent_canary_header(ngx_http_request_t *r,
+    ngx_agent_canary_value_t *v, ngx_str_t *value);
 static canary_arm_e ngx_agent_canary_override(ngx_http_request_t *r,
     ngx_agent_canary_loc_conf_t *lcf);
 static ngx_int_t ngx_agent_canary_slot_variable(ngx_http_request_t *r,
@@ -143,11 +147,9 @@ static ngx_agent_canary_ctx_t *
 ngx_agent_canary_decide(ngx_http_request_t *r,
     ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_loc_conf_t *lcf)
 {
-    size_t                       len;
     ngx_str_t                    key, tenant;
-    const char                  *bundle;
+    canary_flag_t               *parsed;
     canary_request_t             request;
-    canary_decision_t            decision;
     ngx_agent_canary_ctx_t      *ctx;
     ngx_agent_canary_flag_t     *flag;
     ngx_agent_canary_binding_t  *binding;
@@ -155,14 +157,14 @@ ngx_agent_canary_decide(ngx_http_request_t *r,
     binding = lcf->binding;
     flag = binding->flag;
 
-    if (ngx_agent_canary_key(r, binding, &key) != NGX_OK) {
+    if (ngx_agent_canary_value(r, binding->key, &key) != NGX_OK) {
         return NULL;
     }
 
     ngx_str_null(&tenant);
 
     if (binding->tenant
-        && ngx_http_complex_value(r, binding->tenant, &tenant) != NGX_OK)
+        && ngx_agent_canary_value(r, binding->tenant, &tenant) != NGX_OK)
     {
         return NULL;
     }
@@ -171,71 +173,146 @@ ngx_agent_canary_decide(ngx_http_request_t *r,
         ngx_agent_canary_zone_refresh(mcf->zone, flag);
     }
 
+    parsed = flag->known ? &flag->parsed : NULL;
+
+    ctx = ngx_palloc(r->pool, sizeof(ngx_agent_canary_ctx_t));
+    if (ctx == NULL) {
+        return NULL;
+    }
+
     request.key = ngx_agent_canary_cstr(&key);
     request.tenant = ngx_agent_canary_cstr(&tenant);
     request.override = lcf->override ? ngx_agent_canary_override(r, lcf)
                                      : CANARY_ARM_NONE;
     request.stale = ngx_agent_canary_stale(mcf);
 
-    canary_decide(&decision, flag->known ? &flag->parsed : NULL,
-                  flag->latched ? &flag->trip : NULL, &request);
+    canary_decide(&ctx->decision, parsed, flag->latched ? &flag->trip : NULL,
+                  &request);
 
-    bundle = flag->known ? flag->parsed.bundle[decision.arm] : "";
-    len = ngx_strlen(bundle);
+    ctx->flag = flag;
+    ctx->route = lcf->dry_run ? CANARY_ARM_BASELINE : ctx->decision.arm;
+    ctx->tenant = tenant;
 
-    ctx = ngx_palloc(r->pool, sizeof(ngx_agent_canary_ctx_t) + len);
-    if (ctx == NULL) {
+    if (ngx_agent_canary_remember(r, ctx, parsed) != NGX_OK) {
         return NULL;
     }
 
-    ctx->flag = flag;
-    ctx->decision = decision;
-    ctx->route = lcf->dry_run ? CANARY_ARM_BASELINE : decision.arm;
-    ctx->epoch = flag->known ? flag->parsed.epoch : 0;
-    ctx->mode = flag->known ? flag->parsed.mode : CANARY_MODE_NONE;
-    ctx->tenant = tenant;
-
-    /* the worker's copy of the flag may change before the request ends */
-
-    ctx->bundle.len = len;
-    ctx->bundle.data = (u_char *) ctx + sizeof(ngx_agent_canary_ctx_t);
-    ngx_memcpy(ctx->bundle.data, bundle, len);
-
-    ngx_agent_canary_tally(flag->node, mcf->zone->sh, decision.arm,
-                           decision.reason);
+    ngx_agent_canary_tally(flag->node, mcf->zone->sh, ctx->decision.arm,
+                           ctx->decision.reason);
 
     ngx_log_debug3(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "agent canary \"%V\": arm %ui, reason %ui",
-                   &flag->name, (ngx_uint_t) decision.arm,
-                   (ngx_uint_t) decision.reason);
+                   &flag->name, (ngx_uint_t) ctx->decision.arm,
+                   (ngx_uint_t) ctx->decision.reason);
 
     return ctx;
 }
 
 
+/* The worker's copy of the flag may change before the request ends. */
+
 static ngx_int_t
-ngx_agent_canary_key(ngx_http_request_t *r,
-    ngx_agent_canary_binding_t *binding, ngx_str_t *key)
+ngx_agent_canary_remember(ngx_http_request_t *r, ngx_agent_canary_ctx_t *ctx,
+    canary_flag_t *parsed)
 {
-    ngx_http_variable_value_t  *v;
+    char  *bundle;
 
-    if (binding->key_index == NGX_ERROR) {
-        return ngx_http_complex_value(r, binding->key, key);
-    }
+    ngx_str_null(&ctx->bundle);
 
-    /* the usual "key=$variable": no script, no copy */
-
-    v = ngx_http_get_flushed_variable(r, binding->key_index);
-
-    if (v == NULL || v->not_found) {
-        ngx_str_null(key);
+    if (parsed == NULL) {
+        ctx->epoch = 0;
+        ctx->mode = CANARY_MODE_NONE;
         return NGX_OK;
     }
 
-    key->len = v->len;
-    key->data = v->data;
+    ctx->epoch = parsed->epoch;
+    ctx->mode = parsed->mode;
+
+    bundle = parsed->bundle[ctx->decision.arm];
+
+    if (bundle[0] == '\0') {
+        return NGX_OK;
+    }
+
+    ctx->bundle.len = ngx_strlen(bundle);
+
+    ctx->bundle.data = ngx_pnalloc(r->pool, ctx->bundle.len);
+    if (ctx->bundle.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(ctx->bundle.data, bundle, ctx->bundle.len);
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_agent_canary_value(ngx_http_request_t *r, ngx_agent_canary_value_t *v,
+    ngx_str_t *value)
+{
+    ngx_http_variable_value_t  *vv;
+
+    if (v->index == NGX_ERROR) {
+        return ngx_http_complex_value(r, &v->complex, value);
+    }
+
+    if (v->header.len && ngx_agent_canary_header(r, v, value) == 1) {
+        return NGX_OK;
+    }
+
+    vv = ngx_http_get_flushed_variable(r, v->index);
+
+    if (vv == NULL || vv->not_found) {
+        ngx_str_null(value);
+        return NGX_OK;
+    }
+
+    value->len = vv->len;
+    value->data = vv->data;
+
+    return NGX_OK;
+}
+
+
+/*
+ * Finds a header by its hash.  Returns how often it is there, at most 2: what
+ * repeated headers mean, and underscores in their names, is for nginx to say.
+ */
+
+static ngx_uint_t
+ngx_agent_canary_header(ngx_http_request_t *r, ngx_agent_canary_value_t *v,
+    ngx_str_t *value)
+{
+    ngx_uint_t        i, n;
+    ngx_table_elt_t  *h;
+    ngx_list_part_t  *part;
+
+    n = 0;
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (h[i].hash != v->hash
+                || h[i].key.len != v->header.len
+                || ngx_memcmp(h[i].lowcase_key, v->header.data,
+                              v->header.len)
+                   != 0)
+            {
+                continue;
+            }
+
+            if (++n == 2) {
+                return n;
+            }
+
+            *value = h[i].value;
+        }
+    }
+
+    return n;
 }
 
 
@@ -247,7 +324,7 @@ ngx_agent_canary_override(ngx_http_request_t *r,
     ngx_uint_t    arm;
     canary_str_t  s;
 
-    if (ngx_http_complex_value(r, lcf->override, &value) != NGX_OK
+    if (ngx_agent_canary_value(r, lcf->override, &value) != NGX_OK
         || value.len == 0)
     {
         return CANARY_ARM_NONE;
@@ -501,7 +578,7 @@ ngx_agent_canary_key_hash_variable(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    if (ngx_agent_canary_key(r, lcf->binding, &key) != NGX_OK) {
+    if (ngx_agent_canary_value(r, lcf->binding->key, &key) != NGX_OK) {
         return NGX_ERROR;
     }
 

@@ -100,7 +100,6 @@ ngx_agent_canary_link_start(ngx_agent_canary_main_conf_t *mcf,
     link->log = *cycle->log;
     link->reason.data = link->reason_buf;
     link->address.data = link->address_buf;
-    link->since = ngx_current_msec;
 
     link->ident.data = link;
     link->ident.fd = (ngx_socket_t) -1;
@@ -130,29 +129,28 @@ ngx_agent_canary_link_start(ngx_agent_canary_main_conf_t *mcf,
         return NGX_ERROR;
     }
 
-    if (link->master.len == 0) {
-        ngx_agent_canary_link_connect(link);
-        return NGX_OK;
+    if (link->master.len) {
+        sentinels = &link->sentinels;
+
+        sentinels->name = link->master;
+        sentinels->servers = &link->servers;
+        sentinels->access = &link->sentinel_access;
+        sentinels->log = &link->log;
+        sentinels->data = link;
+        sentinels->on_answer = ngx_agent_canary_link_sentinel_handler;
+
+        if (ngx_agent_canary_sentinels_start(sentinels, cycle->pool)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
     }
 
     ngx_agent_canary_link_state(link, NGX_AGENT_CANARY_LINK_CONNECTING, NULL);
 
-    sentinels = &link->sentinels;
+    /* nothing begins before the event loop: until then the clock stands */
 
-    sentinels->name = link->master;
-    sentinels->servers = &link->servers;
-    sentinels->access = &link->sentinel_access;
-    sentinels->log = &link->log;
-    sentinels->data = link;
-    sentinels->on_answer = ngx_agent_canary_link_sentinel_handler;
-
-    if (ngx_agent_canary_sentinels_start(sentinels, cycle->pool) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    /* the first answers begin the first attempt, or the lack of them ends */
-
-    ngx_add_timer(&link->retry, NGX_AGENT_CANARY_LINK_PATIENCE);
+    ngx_add_timer(&link->retry, 1);
 
     return NGX_OK;
 }
@@ -599,8 +597,8 @@ ngx_agent_canary_link_loaded(void *data)
 
     link->since = ngx_current_msec;
 
-    ngx_agent_canary_link_state(link, NGX_AGENT_CANARY_LINK_READY, NULL);
     ngx_agent_canary_zone_synced(link->zone);
+    ngx_agent_canary_link_state(link, NGX_AGENT_CANARY_LINK_READY, NULL);
 
     ngx_log_error(NGX_LOG_NOTICE, &link->log, 0,
                   "agent canary: following Redis at %V", &link->address);
@@ -796,9 +794,24 @@ ngx_agent_canary_link_retry_handler(ngx_event_t *ev)
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, &link->log, 0,
                    "agent canary link retry, failures:%ui", link->failures);
 
-    if (!ngx_agent_canary_link_exiting()) {
-        ngx_agent_canary_link_connect(link);
+    if (ngx_agent_canary_link_exiting()) {
+        return;
     }
+
+    if (!link->started) {
+        link->started = 1;
+        link->since = ngx_current_msec;
+
+        if (link->master.len) {
+
+            /* answers of Sentinels begin the first attempt, or this does */
+
+            ngx_add_timer(&link->retry, NGX_AGENT_CANARY_LINK_PATIENCE);
+            return;
+        }
+    }
+
+    ngx_agent_canary_link_connect(link);
 }
 
 

@@ -30,6 +30,8 @@ struct ngx_agent_canary_link_s {
     ngx_str_t                      master;      /* empty: no Sentinels */
     ngx_str_t                      prefix;
     ngx_msec_t                     poll;
+    u_char                        *file_name;
+    ngx_uint_t                     line;
 
     /* the rest is used by worker 0 only */
 
@@ -58,6 +60,7 @@ struct ngx_agent_canary_link_s {
     ngx_event_t                    beat;
     ngx_connection_t               ident;
 
+    unsigned                       started:1;
     unsigned                       push_beat:1; /* PING is unanswered */
     unsigned                       read_beat:1;
 

@@ -170,6 +170,8 @@ ngx_agent_canary_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
+    link->file_name = cf->conf_file->file.name.data;
+    link->line = cf->conf_file->line;
     link->master = options.sentinel;
     link->access.database = ngx_max(scheme.database, 0);
     link->sentinel_access.timeout = link->access.timeout;
@@ -951,8 +953,9 @@ ngx_agent_canary_link_init(ngx_conf_t *cf, ngx_agent_canary_main_conf_t *mcf)
 
         if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                          "%s in \"agent_canary_redis\" URL with \"%V\"",
-                          u.err ? u.err : "no address", &server[i].name);
+                          "%s in \"agent_canary_redis\" URL with \"%V\" "
+                          "in %s:%ui", u.err ? u.err : "no address",
+                          &server[i].name, link->file_name, link->line);
             return NGX_ERROR;
         }
 
@@ -975,8 +978,7 @@ ngx_agent_canary_link_error(ngx_conf_t *cf, const char *fmt, ...)
     p = ngx_vslprintf(buf, buf + sizeof(buf), fmt, args);
     va_end(args);
 
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%*s in \"agent_canary_redis\"",
-                       (size_t) (p - buf), buf);
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%*s", (size_t) (p - buf), buf);
 
     return NGX_CONF_ERROR;
 }

@@ -19,9 +19,11 @@
 static char *ngx_agent_canary(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 static char *ngx_agent_canary_parameter(ngx_conf_t *cf,
     ngx_agent_canary_binding_t *binding, ngx_str_t *parameter);
-static char *ngx_agent_canary_compile(ngx_conf_t *cf, ngx_str_t *value,
-    ngx_http_complex_value_t **cv);
-static ngx_int_t ngx_agent_canary_key_index(ngx_conf_t *cf, ngx_str_t *value);
+static char *ngx_agent_canary_compile(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_agent_canary_value_t **value);
+static char *ngx_agent_canary_compile_variable(ngx_conf_t *cf,
+    ngx_str_t *text, ngx_agent_canary_value_t *v);
+static ngx_uint_t ngx_agent_canary_is_variable(ngx_str_t *value);
 static ngx_agent_canary_flag_t *ngx_agent_canary_flag_add(ngx_conf_t *cf,
     ngx_agent_canary_main_conf_t *mcf, ngx_str_t *name);
 static char *ngx_agent_canary_override(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -230,7 +232,6 @@ ngx_agent_canary_parameter(ngx_conf_t *cf,
     if (name.len == 3 && ngx_strncmp(name.data, "key", 3) == 0) {
 
         if (binding->key == NULL) {
-            binding->key_index = ngx_agent_canary_key_index(cf, &value);
             return ngx_agent_canary_compile(cf, &value, &binding->key);
         }
 
@@ -266,57 +267,96 @@ ngx_agent_canary_parameter(ngx_conf_t *cf,
 
 
 static char *
-ngx_agent_canary_compile(ngx_conf_t *cf, ngx_str_t *value,
-    ngx_http_complex_value_t **cv)
+ngx_agent_canary_compile(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_agent_canary_value_t **value)
 {
-    ngx_http_compile_complex_value_t  ccv;
+    ngx_agent_canary_value_t          *v;
+    ngx_http_compile_complex_value_t   ccv;
 
-    *cv = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
-    if (*cv == NULL) {
+    v = ngx_pcalloc(cf->pool, sizeof(ngx_agent_canary_value_t));
+    if (v == NULL) {
         return NGX_CONF_ERROR;
     }
+
+    *value = v;
 
     ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
 
     ccv.cf = cf;
-    ccv.value = value;
-    ccv.complex_value = *cv;
+    ccv.value = text;
+    ccv.complex_value = &v->complex;
 
     if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
+    v->index = NGX_ERROR;
+
+    return ngx_agent_canary_is_variable(text)
+           ? ngx_agent_canary_compile_variable(cf, text, v) : NGX_CONF_OK;
+}
+
+
+static char *
+ngx_agent_canary_compile_variable(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_agent_canary_value_t *v)
+{
+    u_char      *p;
+    ngx_str_t    name;
+    ngx_uint_t   i;
+
+    name.len = text->len - 1;
+    name.data = text->data + 1;
+
+    v->index = ngx_http_get_variable_index(cf, &name);
+    if (v->index == NGX_ERROR) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (name.len <= 5
+        || ngx_strncasecmp(name.data, (u_char *) "http_", 5) != 0)
+    {
+        return NGX_CONF_OK;
+    }
+
+    name.len -= 5;
+    name.data += 5;
+
+    p = ngx_pnalloc(cf->pool, name.len);
+    if (p == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 0; i < name.len; i++) {
+        p[i] = (name.data[i] == '_') ? '-' : ngx_tolower(name.data[i]);
+    }
+
+    v->header.len = name.len;
+    v->header.data = p;
+    v->hash = ngx_hash_key(p, name.len);
+
     return NGX_CONF_OK;
 }
 
 
-/*
- * The index of the variable when value is nothing but "$name", which spares
- * every request the script engine; otherwise NGX_ERROR.
- */
-
-static ngx_int_t
-ngx_agent_canary_key_index(ngx_conf_t *cf, ngx_str_t *value)
+static ngx_uint_t
+ngx_agent_canary_is_variable(ngx_str_t *value)
 {
     u_char      ch;
-    ngx_str_t   name;
     ngx_uint_t  i;
 
     if (value->len < 2 || value->data[0] != '$') {
-        return NGX_ERROR;
+        return 0;
     }
 
-    name.len = value->len - 1;
-    name.data = value->data + 1;
+    /* "$1" is a capture */
 
-    /* "$1" is a capture, not a variable */
-
-    if (name.data[0] >= '0' && name.data[0] <= '9') {
-        return NGX_ERROR;
+    if (value->data[1] >= '0' && value->data[1] <= '9') {
+        return 0;
     }
 
-    for (i = 0; i < name.len; i++) {
-        ch = name.data[i];
+    for (i = 1; i < value->len; i++) {
+        ch = value->data[i];
 
         if ((ch >= 'A' && ch <= 'Z') || (ch >= 'a' && ch <= 'z')
             || (ch >= '0' && ch <= '9') || ch == '_')
@@ -324,10 +364,10 @@ ngx_agent_canary_key_index(ngx_conf_t *cf, ngx_str_t *value)
             continue;
         }
 
-        return NGX_ERROR;
+        return 0;
     }
 
-    return ngx_http_get_variable_index(cf, &name);
+    return 1;
 }
 
 
@@ -628,10 +668,6 @@ ngx_agent_canary_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
-    if (mcf->state && ngx_agent_canary_state_start(mcf, cycle) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
     return mcf->link ? ngx_agent_canary_link_start(mcf, cycle) : NGX_OK;
 }
 
@@ -657,6 +693,9 @@ ngx_agent_canary_exit_process(ngx_cycle_t *cycle)
     }
 
     if (mcf->state) {
-        ngx_agent_canary_state_stop(mcf);
+
+        /* nothing may be lost of the last moments before a stop */
+
+        ngx_agent_canary_state_save(mcf);
     }
 }

@@ -65,13 +65,26 @@ typedef struct {
 } ngx_agent_canary_main_conf_t;
 
 
+/*
+ * A value with variables.  The usual one is nothing but "$name", and that a
+ * header: both are noted, which spares every request the script engine and a
+ * slow comparison of names.
+ */
+
+typedef struct {
+    ngx_http_complex_value_t     complex;
+    ngx_int_t                    index;     /* NGX_ERROR: not one variable */
+    ngx_str_t                    header;    /* in lower case; empty: none */
+    ngx_uint_t                   hash;      /* of the header */
+} ngx_agent_canary_value_t;
+
+
 /* One agent_canary directive. */
 
 typedef struct {
     ngx_agent_canary_flag_t     *flag;
-    ngx_http_complex_value_t    *key;
-    ngx_http_complex_value_t    *tenant;    /* NULL: none */
-    ngx_int_t                    key_index; /* the key is this one variable */
+    ngx_agent_canary_value_t    *key;
+    ngx_agent_canary_value_t    *tenant;    /* NULL: none */
     ngx_str_t                    names[CANARY_ARMS];
     ngx_http_upstream_srv_conf_t *arms[CANARY_ARMS];
 
@@ -82,7 +95,7 @@ typedef struct {
 
 typedef struct {
     ngx_agent_canary_binding_t  *binding;   /* NULL: off */
-    ngx_http_complex_value_t    *override;
+    ngx_agent_canary_value_t    *override;  /* NULL: off */
     ngx_flag_t                   dry_run;
 } ngx_agent_canary_loc_conf_t;
 

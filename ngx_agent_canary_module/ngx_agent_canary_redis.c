@@ -66,6 +66,7 @@ struct ngx_agent_canary_redis_s {
 
     ngx_uint_t                      busy;
     unsigned                        connected:1;
+    unsigned                        greeted:1;  /* and so past TLS */
     unsigned                        ready:1;
     unsigned                        failed:1;
     unsigned                        closed:1;
@@ -466,7 +467,7 @@ ngx_agent_canary_redis_deadline_handler(ngx_event_t *ev)
     if (rc->connection == NULL) {
         ngx_agent_canary_redis_fail(rc, 0, NULL);
 
-    } else if (rc->ready) {
+    } else if (rc->greeted) {
 
         /* the worker itself may have been held up: look what has arrived */
 
@@ -762,14 +763,15 @@ ngx_agent_canary_redis_greet(ngx_agent_canary_redis_t *rc)
 
     access = rc->conf.access;
 
+    rc->greeted = 1;
     rc->log.action = "waiting for the first reply of Redis";
 
     n = NGX_OK;
 
     if (access->password.len) {
-        argc = 0;
+        argc = 1;
 
-        ngx_str_set(&argv[argc++], "AUTH");
+        ngx_str_set(&argv[0], "AUTH");
 
         if (access->username.len) {
             argv[argc++] = access->username;
@@ -1113,6 +1115,17 @@ ngx_agent_canary_redis_read(ngx_agent_canary_redis_t *rc)
         }
 
         if (n == NGX_ERROR) {
+
+#if (NGX_SSL)
+            if (c->ssl) {
+
+                /* the log tells what OpenSSL did not like */
+
+                ngx_agent_canary_redis_fail(rc, 0, "TLS read failed");
+                return;
+            }
+#endif
+
             ngx_agent_canary_redis_fail(rc, ngx_socket_errno, "read failed");
             return;
         }

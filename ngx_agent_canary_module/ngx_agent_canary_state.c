@@ -2,13 +2,18 @@
 /*
  * The state file.  It is replaced as a whole: temporary file, fsync, rename,
  * fsync of the directory; a crash at any point leaves the old or the new one.
+ *
+ * nginx' cache manager process writes it, which is there for slow work on
+ * disks.  A thread would do as well, but its mere existence makes every
+ * system call and every malloc() of a worker dearer.
  */
 
 
 #include "ngx_agent_canary_state.h"
 
 
-#define NGX_AGENT_CANARY_SAVE_INTERVAL  200
+/* how far the file may be behind the zone, in milliseconds */
+#define NGX_AGENT_CANARY_SAVE_INTERVAL  500
 
 /* what a few hundred flags take; it grows */
 #define NGX_AGENT_CANARY_SAVE_BUFFER    65536
@@ -17,19 +22,24 @@
 #define NGX_AGENT_CANARY_STATE_MAX      1073741824    /* 1 GiB */
 
 
-/* One save, handed to a thread: it touches nothing else. */
+/* One save. */
 
 typedef struct {
     u_char                      *data;
     size_t                       len;
     size_t                       size;
     ngx_atomic_uint_t            changes;   /* that are in data */
-    ngx_agent_canary_state_t    *state;
+    u_char                       temp[NGX_MAX_PATH];
     const char                  *failed;    /* the call; NULL: none */
     ngx_err_t                    err;
 } ngx_agent_canary_save_t;
 
 
+static char *ngx_agent_canary_state_directory(ngx_conf_t *cf,
+    ngx_agent_canary_state_t *state);
+static ngx_int_t ngx_agent_canary_state_own(ngx_conf_t *cf,
+    ngx_agent_canary_state_t *state);
+static ngx_msec_t ngx_agent_canary_state_manager(void *data);
 static u_char *ngx_agent_canary_state_read(ngx_agent_canary_zone_t *zone,
     size_t *len);
 static ngx_int_t ngx_agent_canary_state_check(ngx_agent_canary_zone_t *zone,
@@ -38,27 +48,25 @@ static ngx_int_t ngx_agent_canary_state_restore(ngx_agent_canary_zone_t *zone,
     canary_str_t file);
 static ngx_int_t ngx_agent_canary_state_restore_flag(
     ngx_agent_canary_zone_t *zone, canary_entry_t *entry);
-static void ngx_agent_canary_state_timer(ngx_event_t *ev);
 static ngx_int_t ngx_agent_canary_state_collect(
     ngx_agent_canary_state_t *state, ngx_agent_canary_save_t *save);
 static ngx_int_t ngx_agent_canary_state_collect_flag(
     ngx_agent_canary_state_t *state, ngx_agent_canary_save_t *save,
     ngx_agent_canary_flag_t *flag);
-static void ngx_agent_canary_state_save(void *data, ngx_log_t *log);
+static void ngx_agent_canary_state_replace(ngx_agent_canary_state_t *state,
+    ngx_agent_canary_save_t *save);
 static const char *ngx_agent_canary_state_write(ngx_fd_t fd,
     ngx_agent_canary_save_t *save);
 static void ngx_agent_canary_state_sync_directory(
+    ngx_agent_canary_state_t *state, ngx_agent_canary_save_t *save);
+static void ngx_agent_canary_state_done(ngx_agent_canary_state_t *state,
     ngx_agent_canary_save_t *save);
-static void ngx_agent_canary_state_saved(ngx_event_t *ev);
-static void ngx_agent_canary_state_done(ngx_agent_canary_save_t *save);
 
 
 char *
 ngx_agent_canary_state_add(ngx_conf_t *cf, ngx_agent_canary_main_conf_t *mcf,
     ngx_str_t *path)
 {
-#if (NGX_THREADS)
-    u_char                    *p;
     ngx_agent_canary_state_t  *state;
 
     if (mcf->state) {
@@ -67,10 +75,10 @@ ngx_agent_canary_state_add(ngx_conf_t *cf, ngx_agent_canary_main_conf_t *mcf,
         return NGX_CONF_ERROR;
     }
 
-    if (path->len == 0) {
+    if (path->len == 0 || path->data[path->len - 1] == '/') {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid parameter \"state=\", "
-                           "expected the path of a file");
+                           "invalid parameter \"state=%V\", "
+                           "expected the path of a file", path);
         return NGX_CONF_ERROR;
     }
 
@@ -85,45 +93,123 @@ ngx_agent_canary_state_add(ngx_conf_t *cf, ngx_agent_canary_main_conf_t *mcf,
         return NGX_CONF_ERROR;
     }
 
-    state->temp.data = ngx_pnalloc(cf->pool, state->path.len
-                                             + sizeof("..tmp")
-                                             + NGX_INT64_LEN);
-    state->directory.data = ngx_pstrdup(cf->pool, &state->path);
-
-    if (state->temp.data == NULL || state->directory.data == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    p = state->directory.data + state->path.len;
-
-    while (*(p - 1) != '/') {
-        p--;
-    }
-
-    *p = '\0';
-    state->directory.len = p - state->directory.data;
-
-    if (state->directory.len == state->path.len) {
+    if (state->path.len + sizeof("..tmp") + NGX_INT64_LEN > NGX_MAX_PATH) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid parameter \"state=%V\", "
-                           "expected the path of a file", path);
-        return NGX_CONF_ERROR;
-    }
-
-    state->thread_pool = ngx_thread_pool_add(cf, NULL);
-    if (state->thread_pool == NULL) {
+                           "too long parameter \"state=%V\"", path);
         return NGX_CONF_ERROR;
     }
 
     mcf->state = state;
 
+    return ngx_agent_canary_state_directory(cf, state);
+}
+
+
+/*
+ * The directory becomes one of nginx' paths: nginx creates it, and when the
+ * master is root gives it to the user of the workers.
+ */
+
+static char *
+ngx_agent_canary_state_directory(ngx_conf_t *cf,
+    ngx_agent_canary_state_t *state)
+{
+    u_char      *p;
+    ngx_path_t  *path;
+
+    state->directory.data = ngx_pstrdup(cf->pool, &state->path);
+    if (state->directory.data == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    p = state->directory.data + state->path.len - 1;
+
+    while (*p != '/') {
+        p--;
+    }
+
+    if (p == state->directory.data) {
+        p++;
+    }
+
+    *p = '\0';
+    state->directory.len = p - state->directory.data;
+
+    if (ngx_agent_canary_state_own(cf, state) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    path = ngx_pcalloc(cf->pool, sizeof(ngx_path_t));
+    if (path == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    path->name = state->directory;
+    path->manager = ngx_agent_canary_state_manager;
+    path->data = state;
+    path->conf_file = cf->conf_file->file.name.data;
+    path->line = cf->conf_file->line;
+
+    if (ngx_add_path(cf, &path) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
     return NGX_CONF_OK;
-#else
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "\"state=%V\" needs nginx built --with-threads",
-                       path);
-    return NGX_CONF_ERROR;
-#endif
+}
+
+
+/* nginx would give away "/tmp" or "/var/lib" just as well. */
+
+static ngx_int_t
+ngx_agent_canary_state_own(ngx_conf_t *cf, ngx_agent_canary_state_t *state)
+{
+    size_t            len;
+    u_char           *name;
+    ngx_dir_t         dir;
+    ngx_int_t         rc;
+    ngx_str_t         file;
+    ngx_core_conf_t  *ccf;
+    ngx_file_info_t   fi;
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(cf->cycle->conf_ctx,
+                                           ngx_core_module);
+
+    if (geteuid() != 0
+        || ngx_file_info(state->directory.data, &fi) == NGX_FILE_ERROR
+        || fi.st_uid == ccf->user
+        || ngx_open_dir(&state->directory, &dir) == NGX_ERROR)
+    {
+        return NGX_OK;
+    }
+
+    rc = NGX_OK;
+
+    file.data = (u_char *) strrchr((char *) state->path.data, '/') + 1;
+    file.len = state->path.data + state->path.len - file.data;
+
+    while (rc == NGX_OK && ngx_read_dir(&dir) == NGX_OK) {
+
+        len = ngx_de_namelen(&dir);
+        name = ngx_de_name(&dir);
+
+        if (name[0] == '.'
+            || (len >= file.len
+                && ngx_strncmp(name, file.data, file.len) == 0))
+        {
+            continue;
+        }
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "the directory of \"state=%V\" holds \"%s\", "
+                           "expected a directory of its own, which nginx "
+                           "creates and gives to the user of the workers",
+                           &state->path, name);
+        rc = NGX_ERROR;
+    }
+
+    (void) ngx_close_dir(&dir);
+
+    return rc;
 }
 
 
@@ -363,47 +449,21 @@ ngx_agent_canary_state_restore_flag(ngx_agent_canary_zone_t *zone,
 }
 
 
-ngx_int_t
-ngx_agent_canary_state_start(ngx_agent_canary_main_conf_t *mcf,
-    ngx_cycle_t *cycle)
+/* In the cache manager process; returns when to come again. */
+
+static ngx_msec_t
+ngx_agent_canary_state_manager(void *data)
 {
-    ngx_agent_canary_state_t  *state;
+    ngx_agent_canary_state_t *state = data;
 
-    state = mcf->state;
+    ngx_agent_canary_state_save(state->zone->conf);
 
-    state->zone = mcf->zone;
-
-    state->temp.len = ngx_sprintf(state->temp.data, "%V.%P.tmp%Z",
-                                  &state->path, ngx_pid)
-                      - state->temp.data - 1;
-
-    state->task = ngx_thread_task_alloc(cycle->pool,
-                                        sizeof(ngx_agent_canary_save_t));
-    if (state->task == NULL) {
-        return NGX_ERROR;
-    }
-
-    state->task->handler = ngx_agent_canary_state_save;
-    state->task->event.handler = ngx_agent_canary_state_saved;
-    state->task->event.data = state->task->ctx;
-
-    state->fake.fd = (ngx_socket_t) -1;
-
-    state->timer.handler = ngx_agent_canary_state_timer;
-    state->timer.data = &state->fake;
-    state->timer.log = cycle->log;
-    state->timer.cancelable = 1;
-
-    state->fake.data = state;
-
-    ngx_add_timer(&state->timer, NGX_AGENT_CANARY_SAVE_INTERVAL);
-
-    return NGX_OK;
+    return NGX_AGENT_CANARY_SAVE_INTERVAL;
 }
 
 
 void
-ngx_agent_canary_state_stop(ngx_agent_canary_main_conf_t *mcf)
+ngx_agent_canary_state_save(ngx_agent_canary_main_conf_t *mcf)
 {
     ngx_agent_canary_save_t    save;
     ngx_agent_canary_state_t  *state;
@@ -412,58 +472,22 @@ ngx_agent_canary_state_stop(ngx_agent_canary_main_conf_t *mcf)
     state = mcf->state;
     sh = mcf->zone->sh;
 
-    if (state->timer.timer_set) {
-        ngx_del_timer(&state->timer);
-    }
-
-    if (state->zone == NULL || sh->superseded || sh->changes == sh->saved) {
-        return;
-    }
-
-    if (ngx_agent_canary_state_collect(state, &save) == NGX_OK) {
-        ngx_agent_canary_state_save(&save, ngx_cycle->log);
-        ngx_agent_canary_state_done(&save);
-    }
-}
-
-
-static void
-ngx_agent_canary_state_timer(ngx_event_t *ev)
-{
-    ngx_connection_t          *fake;
-    ngx_agent_canary_save_t   *save;
-    ngx_agent_canary_state_t  *state;
-    ngx_agent_canary_shctx_t  *sh;
-
-    fake = ev->data;
-    state = fake->data;
-    sh = state->zone->sh;
-
-    ngx_log_debug2(NGX_LOG_DEBUG_EVENT, ev->log, 0,
+    ngx_log_debug2(NGX_LOG_DEBUG_CORE, ngx_cycle->log, 0,
                    "agent canary state: changes %uA, saved %uA",
                    sh->changes, sh->saved);
 
-    if (ngx_exiting || ngx_terminate || sh->superseded) {
+    if (sh->superseded || sh->changes == sh->saved) {
         return;
     }
 
-    if (sh->changes != sh->saved && !state->busy) {
-        save = state->task->ctx;
-
-        if (ngx_agent_canary_state_collect(state, save) == NGX_OK) {
-
-            if (ngx_thread_task_post(state->thread_pool, state->task)
-                == NGX_OK)
-            {
-                state->busy = 1;
-
-            } else {
-                ngx_free(save->data);
-            }
-        }
+    if (ngx_agent_canary_state_collect(state, &save) != NGX_OK) {
+        return;
     }
 
-    ngx_add_timer(ev, NGX_AGENT_CANARY_SAVE_INTERVAL);
+    ngx_agent_canary_state_replace(state, &save);
+    ngx_agent_canary_state_done(state, &save);
+
+    ngx_free(save.data);
 }
 
 
@@ -487,7 +511,6 @@ ngx_agent_canary_state_collect(ngx_agent_canary_state_t *state,
     flag = zone->conf->flags.elts;
 
     save->changes = zone->sh->changes;
-    save->state = state;
     save->failed = NULL;
     save->size = NGX_AGENT_CANARY_SAVE_BUFFER;
 
@@ -574,22 +597,18 @@ ngx_agent_canary_state_collect_flag(ngx_agent_canary_state_t *state,
 }
 
 
-/*
- * Runs in a thread, or in the worker when that exits.  Logs nothing: the
- * worker does when it learns of the result.
- */
-
 static void
-ngx_agent_canary_state_save(void *data, ngx_log_t *log)
+ngx_agent_canary_state_replace(ngx_agent_canary_state_t *state,
+    ngx_agent_canary_save_t *save)
 {
-    ngx_agent_canary_save_t *save = data;
+    char      *temp;
+    ngx_fd_t   fd;
 
-    char                      *temp;
-    ngx_fd_t                   fd;
-    ngx_agent_canary_state_t  *state;
+    temp = (char *) save->temp;
 
-    state = save->state;
-    temp = (char *) state->temp.data;
+    /* worker 0 may save while it exits, and another master after USR2 */
+
+    ngx_sprintf(save->temp, "%V.%P.tmp%Z", &state->path, ngx_pid);
 
     /* left over from a process that had the same pid and was killed */
 
@@ -616,7 +635,7 @@ ngx_agent_canary_state_save(void *data, ngx_log_t *log)
         return;
     }
 
-    ngx_agent_canary_state_sync_directory(save);
+    ngx_agent_canary_state_sync_directory(state, save);
 }
 
 
@@ -663,11 +682,12 @@ ngx_agent_canary_state_write(ngx_fd_t fd, ngx_agent_canary_save_t *save)
 
 
 static void
-ngx_agent_canary_state_sync_directory(ngx_agent_canary_save_t *save)
+ngx_agent_canary_state_sync_directory(ngx_agent_canary_state_t *state,
+    ngx_agent_canary_save_t *save)
 {
     ngx_fd_t  fd;
 
-    fd = open((char *) save->state->directory.data,
+    fd = open((char *) state->directory.data,
               O_RDONLY|O_DIRECTORY|O_CLOEXEC);
 
     if (fd == -1 || fsync(fd) == -1) {
@@ -682,27 +702,12 @@ ngx_agent_canary_state_sync_directory(ngx_agent_canary_save_t *save)
 
 
 static void
-ngx_agent_canary_state_saved(ngx_event_t *ev)
+ngx_agent_canary_state_done(ngx_agent_canary_state_t *state,
+    ngx_agent_canary_save_t *save)
 {
-    ngx_agent_canary_save_t  *save;
-
-    save = ev->data;
-    save->state->busy = 0;
-
-    ngx_agent_canary_state_done(save);
-}
-
-
-static void
-ngx_agent_canary_state_done(ngx_agent_canary_save_t *save)
-{
-    ngx_agent_canary_state_t  *state;
     ngx_agent_canary_shctx_t  *sh;
 
-    state = save->state;
     sh = state->zone->sh;
-
-    ngx_free(save->data);
 
     if (save->failed == NULL) {
         sh->saved = save->changes;
@@ -712,7 +717,7 @@ ngx_agent_canary_state_done(ngx_agent_canary_save_t *save)
 
     (void) ngx_atomic_fetch_add(&sh->save_failures, 1);
 
-    /* tried again five times a second, told once */
+    /* tried again twice a second, told once */
 
     if (state->err != save->err) {
         state->err = save->err;

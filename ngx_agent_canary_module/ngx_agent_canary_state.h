@@ -13,15 +13,9 @@
 
 struct ngx_agent_canary_state_s {
     ngx_str_t                      path;    /* terminated */
-    ngx_str_t                      temp;    /* terminated; per process */
     ngx_str_t                      directory;   /* terminated */
-    ngx_thread_pool_t             *thread_pool;
-    ngx_thread_task_t             *task;
-    ngx_event_t                    timer;
-    ngx_connection_t               fake;    /* for debug logs of the timer */
     ngx_agent_canary_zone_t       *zone;
     ngx_err_t                      err;     /* the last one logged */
-    unsigned                       busy:1;
 };
 
 
@@ -37,11 +31,12 @@ char *ngx_agent_canary_state_add(ngx_conf_t *cf,
 
 ngx_int_t ngx_agent_canary_state_load(ngx_agent_canary_zone_t *zone);
 
-/* In worker 0; stop saves at once what is not saved yet. */
+/*
+ * Writes what is not in the file yet.  Waits for the disk: not for a worker
+ * that still serves.
+ */
 
-ngx_int_t ngx_agent_canary_state_start(ngx_agent_canary_main_conf_t *mcf,
-    ngx_cycle_t *cycle);
-void ngx_agent_canary_state_stop(ngx_agent_canary_main_conf_t *mcf);
+void ngx_agent_canary_state_save(ngx_agent_canary_main_conf_t *mcf);
 
 /* Bytes for secrets and ids, from the system. */
 

@@ -135,6 +135,10 @@ ngx_agent_canary_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     mcf->zone = zone;
 
+    if (mcf->state) {
+        mcf->state->zone = zone;
+    }
+
     return NGX_CONF_OK;
 }
 
