@@ -1,0 +1,80 @@
+# nginx agent canary: build, test, demo.  `make help` lists the targets.
+
+SHELL           = /bin/bash
+.DEFAULT_GOAL   = help
+
+# Another nginx tree: NGINX_SRC=dir, configured with NGINX_CONFIGURE; its
+# flags have to match those of the nginx that will load the module.
+
+NGINX_SRC       ?= /usr/share/nginx/src
+NGINX_CONFIGURE ?= --with-compat --with-http_ssl_module \
+                   --with-http_v2_module
+BUILD           ?= build
+CFLAGS          ?= -g -O2 -fstack-protector-strong -Wformat \
+                   -Werror=format-security -Wextra -Wno-unused-parameter
+LDFLAGS         ?= -Wl,-z,relro -Wl,-z,now
+
+MODULES_DIR     ?= /usr/lib/nginx/modules
+
+BUILD_DIR       := $(abspath $(BUILD))
+MODULE          := $(BUILD_DIR)/ngx_agent_canary_module.so
+SOURCES         := $(wildcard canary/*.[ch] ngx_agent_canary_module/*) config
+
+.PHONY: help build demo up down install lint format clean
+
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile \
+	    | while IFS=$$'\t' read -r name text; do \
+	          printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+build: $(MODULE) ## build the nginx module into build/
+
+$(BUILD_DIR)/nginx/Makefile: config
+	@.ci/packages build
+	@mkdir -p $(BUILD_DIR)
+	@set -e; root=$$PWD; cd $(NGINX_SRC); \
+	NGX_CONF_FLAGS=($(NGINX_CONFIGURE)); \
+	if [ -f conf_flags ]; then . ./conf_flags; fi; \
+	if ! bash ./configure "$${NGX_CONF_FLAGS[@]}" \
+	        --with-cc-opt='$(CFLAGS) -fPIC' --with-ld-opt='$(LDFLAGS) -fPIC' \
+	        --builddir=$(BUILD_DIR)/nginx \
+	        --add-dynamic-module="$$root" \
+	        > $(BUILD_DIR)/configure.log 2>&1; \
+	then cat $(BUILD_DIR)/configure.log; exit 1; fi
+
+$(MODULE): $(BUILD_DIR)/nginx/Makefile $(SOURCES)
+	@$(MAKE) --no-print-directory -C $(NGINX_SRC) -f $< modules \
+	    > $(BUILD_DIR)/make.log 2>&1 || { cat $(BUILD_DIR)/make.log; exit 1; }
+	@cp $(BUILD_DIR)/nginx/ngx_agent_canary_module.so $@.tmp
+	@mv $@.tmp $@
+	@echo "built $(patsubst $(CURDIR)/%,%,$@)"
+
+demo: ## a whole rollout on this machine, told in less than a minute
+	@.ci/packages demo
+	@$(MAKE) -s --no-print-directory build
+	@TEST_CANARY_MODULE=$(MODULE) demo/run
+
+up: ## a stack to play with in the background (TRAFFIC=questions a second)
+	@.ci/packages demo
+	@$(MAKE) -s --no-print-directory build
+	@TEST_CANARY_MODULE=$(MODULE) demo/stack up $(TRAFFIC)
+
+down: ## stop it
+	@demo/stack down
+
+install: build ## install the module for nginx (DESTDIR=, MODULES_DIR=)
+	install -d $(DESTDIR)$(MODULES_DIR)
+	install -m 644 $(MODULE) $(DESTDIR)$(MODULES_DIR)/$(notdir $(MODULE)).new
+	mv $(DESTDIR)$(MODULES_DIR)/$(notdir $(MODULE)).new \
+	    $(DESTDIR)$(MODULES_DIR)/$(notdir $(MODULE))
+
+lint: $(BUILD_DIR)/nginx/Makefile ## run every checker, expect no finding
+	@.ci/packages lint
+	@NGINX_SRC=$(NGINX_SRC) .ci/lint $(BUILD_DIR)
+
+format: ## mend blanks, tabs and line ends in C sources
+	@.ci/style --fix $$(git ls-files '*.c' '*.h')
+
+clean: ## remove what was built
+	rm -rf $(BUILD_DIR)
