@@ -192,18 +192,36 @@ ngx_agent_canary_decide(ngx_http_request_t *r,
     ctx->flag = flag;
     ctx->route = lcf->dry_run ? CANARY_ARM_BASELINE : ctx->decision.arm;
     ctx->tenant = tenant;
+    ctx->routed = 0;
 
     if (ngx_agent_canary_remember(r, ctx, parsed) != NGX_OK) {
         return NULL;
     }
 
-    ngx_agent_canary_tally(flag->node, mcf->zone->sh, ctx->decision.arm,
-                           ctx->decision.reason);
-
     ngx_log_debug3(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "agent canary \"%V\": arm %ui, reason %ui",
                    &flag->name, (ngx_uint_t) ctx->decision.arm,
                    (ngx_uint_t) ctx->decision.reason);
+
+    return ctx;
+}
+
+
+ngx_agent_canary_ctx_t *
+ngx_agent_canary_route(ngx_http_request_t *r)
+{
+    ngx_agent_canary_ctx_t        *ctx;
+    ngx_agent_canary_main_conf_t  *mcf;
+
+    ctx = ngx_agent_canary_decision(r);
+
+    if (ctx && !ctx->routed) {
+        mcf = ngx_http_get_module_main_conf(r, ngx_agent_canary_module);
+
+        ngx_agent_canary_tally(ctx->flag->node, mcf->zone->sh,
+                               ctx->decision.arm, ctx->decision.reason);
+        ctx->routed = 1;
+    }
 
     return ctx;
 }
@@ -532,7 +550,7 @@ ngx_agent_canary_upstream_variable(ngx_http_request_t *r,
     ngx_agent_canary_ctx_t       *ctx;
     ngx_agent_canary_loc_conf_t  *lcf;
 
-    ctx = ngx_agent_canary_decision(r);
+    ctx = ngx_agent_canary_route(r);
 
     if (ctx == NULL) {
         v->not_found = 1;

@@ -23,6 +23,7 @@ struct ngx_agent_canary_ctx_s {
     ngx_str_t                    tenant;
     ngx_str_t                    bundle;
     ngx_agent_canary_ctx_t      *next;      /* of another flag */
+    unsigned                     routed:1;  /* and counted */
 };
 
 
@@ -32,6 +33,13 @@ struct ngx_agent_canary_ctx_s {
  */
 
 ngx_agent_canary_ctx_t *ngx_agent_canary_decision(ngx_http_request_t *r);
+
+/*
+ * The same for a request that goes to its arm now, which is counted once.  A
+ * request that ends before, and is only logged with a variable, is not.
+ */
+
+ngx_agent_canary_ctx_t *ngx_agent_canary_route(ngx_http_request_t *r);
 
 /* The stale limit's answer right now. */
 
