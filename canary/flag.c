@@ -99,6 +99,21 @@ static const canary_flag_field_t  canary_flag_fields[] = {
 };
 
 
+canary_arm_e
+canary_arm_parse(canary_str_t name)
+{
+    unsigned  arm;
+
+    for (arm = 0; arm < CANARY_ARMS; arm++) {
+        if (canary_str_eq(name, canary_arm_names[arm])) {
+            break;
+        }
+    }
+
+    return (canary_arm_e) arm;
+}
+
+
 int
 canary_flag_name_valid(canary_str_t name)
 {

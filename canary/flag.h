@@ -105,6 +105,10 @@ extern const canary_str_t  canary_reason_names[CANARY_REASONS];
 extern const canary_str_t  canary_mode_names[CANARY_MODES];  /* "", then 5 */
 
 
+/* CANARY_ARM_NONE: it is neither. */
+
+canary_arm_e canary_arm_parse(canary_str_t name);
+
 /* [A-Za-z0-9._-]{1,64} */
 
 int canary_flag_name_valid(canary_str_t name);

@@ -11,9 +11,12 @@
 enum {
     CANARY_KNOWN_AT_STATE = 0,
     CANARY_KNOWN_AT_EPOCH = 4,
-    CANARY_KNOWN_AT_RECORD_LEN = 12,
-    CANARY_KNOWN_AT_TRIP_LEN = 16,
-    CANARY_KNOWN_HEADER = 20
+    CANARY_KNOWN_AT_LATCHED = 12,
+    CANARY_KNOWN_AT_LATCH_EPOCH = 16,
+    CANARY_KNOWN_AT_LATCH_PERCENT = 24,
+    CANARY_KNOWN_AT_RECORD_LEN = 28,
+    CANARY_KNOWN_AT_TRIP_LEN = 32,
+    CANARY_KNOWN_HEADER = 36
 };
 
 
@@ -22,7 +25,7 @@ static void canary_known_apply_flag(canary_known_t *next, canary_str_t name,
 static void canary_known_apply_missing(canary_known_t *next,
     const canary_reading_t *reading);
 static void canary_known_apply_record(canary_known_t *next, canary_str_t name,
-    canary_str_t record);
+    const canary_reading_t *reading);
 static void canary_known_epoch_error(canary_known_t *next, uint64_t epoch);
 static void canary_known_apply_trip(canary_known_t *next, canary_str_t name,
     const canary_reading_t *reading);
@@ -76,7 +79,7 @@ canary_known_apply_flag(canary_known_t *next, canary_str_t name,
         return;
     }
 
-    canary_known_apply_record(next, name, reading->record);
+    canary_known_apply_record(next, name, reading);
 }
 
 
@@ -98,12 +101,15 @@ canary_known_apply_missing(canary_known_t *next,
 
 static void
 canary_known_apply_record(canary_known_t *next, canary_str_t name,
-    canary_str_t record)
+    const canary_reading_t *reading)
 {
     uint64_t       epoch;
     canary_flag_t  flag;
 
-    if (canary_flag_parse(&flag, name, record, NULL, &next->reason) != 0) {
+    if (canary_flag_parse(&flag, name, reading->record, reading->parsed,
+                          &next->reason)
+        != 0)
+    {
         next->state = CANARY_STATE_INVALID;
         return;
     }
@@ -120,7 +126,7 @@ canary_known_apply_record(canary_known_t *next, canary_str_t name,
 
     canary_known_set(next, CANARY_STATE_OK);
     next->epoch = epoch;
-    next->record = record;
+    next->record = reading->record;
 }
 
 
@@ -147,7 +153,7 @@ static void
 canary_known_apply_trip(canary_known_t *next, canary_str_t name,
     const canary_reading_t *reading)
 {
-    canary_trip_t   trip, known;
+    canary_trip_t   trip;
     canary_error_t  err;
 
     err.text[0] = '\0';
@@ -159,7 +165,11 @@ canary_known_apply_trip(canary_known_t *next, canary_str_t name,
         return;
     }
 
-    if (reading->trip.len == 0 || canary_str_eq(reading->trip, next->trip)) {
+    if (reading->trip.len == 0) {
+        return;
+    }
+
+    if (next->latched && canary_str_eq(reading->trip, next->trip)) {
         return;
     }
 
@@ -168,21 +178,14 @@ canary_known_apply_trip(canary_known_t *next, canary_str_t name,
         return;
     }
 
-    if (next->trip.len > 0) {
+    if (!next->latched) {
+        next->latched = 1;
+        next->latch = trip;
+        next->trip = reading->trip;
 
-        /* this was valid once: only a lack of memory makes it fail */
-
-        if (canary_trip_parse(&known, name, next->trip, &err) != 0) {
-            canary_known_trip_invalid(next, &err);
-            return;
-        }
-
-        if (!canary_trip_beats(&trip, &known)) {
-            return;
-        }
+    } else if (canary_trip_latch(&next->latch, &trip, next->epoch)) {
+        next->trip = reading->trip;
     }
-
-    next->trip = reading->trip;
 }
 
 
@@ -220,6 +223,9 @@ canary_known_pack(char *out, const canary_known_t *known)
 {
     out = canary_put_u32(out, (uint32_t) known->state);
     out = canary_put_u64(out, known->epoch);
+    out = canary_put_u32(out, known->latched);
+    out = canary_put_u64(out, known->latch.epoch);
+    out = canary_put_u32(out, known->latch.percent);
     out = canary_put_u32(out, (uint32_t) known->record.len);
     out = canary_put_u32(out, (uint32_t) known->trip.len);
     out = canary_put_str(out, known->record);
@@ -241,11 +247,17 @@ canary_known_unpack(canary_known_t *known, canary_str_t packed)
 
     state = canary_get_u32(p + CANARY_KNOWN_AT_STATE);
     known->epoch = canary_get_u64(p + CANARY_KNOWN_AT_EPOCH);
+    known->latched = canary_get_u32(p + CANARY_KNOWN_AT_LATCHED);
+    known->latch.epoch = canary_get_u64(p + CANARY_KNOWN_AT_LATCH_EPOCH);
+    known->latch.percent = canary_get_u32(p + CANARY_KNOWN_AT_LATCH_PERCENT);
     known->record.len = canary_get_u32(p + CANARY_KNOWN_AT_RECORD_LEN);
     known->trip.len = canary_get_u32(p + CANARY_KNOWN_AT_TRIP_LEN);
 
     if (state >= CANARY_STATES
         || known->epoch > CANARY_EPOCH_MAX
+        || known->latched > 1
+        || known->latch.epoch > CANARY_EPOCH_MAX
+        || known->latch.percent > CANARY_BUCKETS
         || known->record.len > CANARY_RECORD_MAX
         || known->trip.len > CANARY_TRIP_MAX
         || packed.len != canary_known_size(known))

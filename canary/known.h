@@ -37,7 +37,9 @@ typedef struct {
     canary_error_t  reason;                 /* "" when there is none */
     uint64_t        epoch;                  /* highest ever accepted */
     canary_str_t    record;                 /* last known good, or empty */
-    canary_str_t    trip;                   /* JSON of the latch, or empty */
+    unsigned        latched;                /* 1: latch holds a trip */
+    canary_trip_t   latch;
+    canary_str_t    trip;                   /* its JSON, or empty */
 } canary_known_t;
 
 
@@ -49,6 +51,8 @@ typedef struct {
     canary_str_t    error;                  /* Redis refused to read the
                                                flag, e.g. WRONGTYPE */
     canary_str_t    trip_error;
+    const canary_flag_t  *parsed;           /* lends unchanged lists, or
+                                               NULL */
 } canary_reading_t;
 
 
@@ -62,8 +66,9 @@ void canary_known_apply(canary_known_t *next, canary_str_t name,
 
 /*
  * The packed form, for shared memory and the state file, all integers
- * little-endian: u32 state, u64 epoch, u32 record length, u32 trip length,
- * record, trip.  The reason is not part of it.
+ * little-endian: u32 state, u64 epoch, u32 latched, u64 epoch and u32 percent
+ * of the latch, u32 record length, u32 trip length, record, trip.  The reason
+ * is not part of it.
  */
 
 size_t canary_known_size(const canary_known_t *known);

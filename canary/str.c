@@ -19,7 +19,9 @@ int
 canary_str_eq(canary_str_t a, canary_str_t b)
 {
     return a.len == b.len
-           && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+           && (a.len == 0
+               || a.data == b.data
+               || memcmp(a.data, b.data, a.len) == 0);
 }
 
 

@@ -126,3 +126,25 @@ canary_trip_beats(const canary_trip_t *a, const canary_trip_t *b)
 
     return a->percent < b->percent;
 }
+
+
+int
+canary_trip_latch(canary_trip_t *latch, const canary_trip_t *trip,
+    uint64_t epoch)
+{
+    int            changed;
+    canary_trip_t  join;
+
+    join = canary_trip_beats(trip, latch) ? *trip : *latch;
+
+    if (trip->epoch >= epoch && latch->epoch >= epoch) {
+        join.percent = trip->percent < latch->percent ? trip->percent
+                                                      : latch->percent;
+    }
+
+    changed = join.epoch != latch->epoch || join.percent != latch->percent;
+
+    *latch = join;
+
+    return changed;
+}

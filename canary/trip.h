@@ -48,5 +48,15 @@ int canary_trip_parse(canary_trip_t *trip, canary_str_t name,
 
 int canary_trip_beats(const canary_trip_t *a, const canary_trip_t *b);
 
+/*
+ * Takes a trip into the latch of a flag that is at epoch.  The latch becomes
+ * the join, but for one thing: of two trips that both hold for this epoch the
+ * lower percent counts, so that no trip ever gives the candidate more.
+ * Returns non-zero when the latch changed.
+ */
+
+int canary_trip_latch(canary_trip_t *latch, const canary_trip_t *trip,
+    uint64_t epoch);
+
 
 #endif /* CANARY_TRIP_H */

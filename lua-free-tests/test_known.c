@@ -347,7 +347,7 @@ static void
 a_trip_is_kept_until_one_beats_it(void **state)
 {
     size_t          i;
-    canary_known_t  known = { 0 };
+    canary_known_t  known = { .epoch = 3 };
 
     static const struct {
         const char  *read;
@@ -372,7 +372,13 @@ a_trip_is_kept_until_one_beats_it(void **state)
     for (i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
         known = apply(known, reading_of(S(""), text_str(steps[i].read)));
         assert_true(canary_str_eq(known.trip, text_str(steps[i].kept)));
+        assert_int_equal(known.latched, 1);
     }
+
+    /* both trips hold for epoch 3: the second gave nothing back */
+
+    assert_true(known.latch.epoch == 4);
+    assert_int_equal(known.latch.percent, 0);
 }
 
 
@@ -405,7 +411,6 @@ the_latch_does_not_depend_on_the_order(void **state)
     char            trips[6][64];
     unsigned        i, node, order[6], round;
     canary_trip_t   latch[2];
-    canary_error_t  err;
     canary_known_t  known;
 
     (void) state;
@@ -441,8 +446,8 @@ the_latch_does_not_depend_on_the_order(void **state)
                 }
             }
 
-            assert_int_equal(canary_trip_parse(&latch[node], name, known.trip,
-                                               &err), 0);
+            assert_int_equal(known.latched, 1);
+            latch[node] = known.latch;
         }
 
         assert_int_equal(latch[0].epoch, latch[1].epoch);
@@ -621,6 +626,9 @@ random_known(char *bytes, size_t size)
     known.record.len = random_below((uint32_t) size);
     known.trip.data = bytes + known.record.len;
     known.trip.len = random_below((uint32_t) (size - known.record.len));
+    known.latched = random_below(2);
+    known.latch.epoch = random_below(1000);
+    known.latch.percent = random_below(CANARY_BUCKETS + 1);
 
     return known;
 }
@@ -646,6 +654,9 @@ packing_keeps_everything(void **state)
         assert_int_equal(canary_known_unpack(&again, s), 0);
         assert_int_equal(again.state, known.state);
         assert_true(again.epoch == known.epoch);
+        assert_int_equal(again.latched, known.latched);
+        assert_true(again.latch.epoch == known.latch.epoch);
+        assert_int_equal(again.latch.percent, known.latch.percent);
         assert_true(canary_str_eq(again.record, known.record));
         assert_true(canary_str_eq(again.trip, known.trip));
         assert_string_equal(again.reason.text, "");
@@ -663,13 +674,17 @@ the_packed_layout_is_fixed(void **state)
 
     known.state = CANARY_STATE_INVALID;
     known.epoch = 0x102;
+    known.latched = 1;
+    known.latch.epoch = 0x203;
+    known.latch.percent = 0x5;
     known.record = S("abc");
     known.trip = S("{}");
 
-    assert_int_equal(canary_known_size(&known), 25);
+    assert_int_equal(canary_known_size(&known), 41);
     canary_known_pack(packed, &known);
-    assert_memory_equal(packed, "\4\0\0\0\2\1\0\0\0\0\0\0\3\0\0\0\2\0\0\0"
-                                "abc{}", 25);
+    assert_memory_equal(packed, "\4\0\0\0\2\1\0\0\0\0\0\0"
+                                "\1\0\0\0\3\2\0\0\0\0\0\0\5\0\0\0"
+                                "\3\0\0\0\2\0\0\0abc{}", 41);
 }
 
 
@@ -707,7 +722,7 @@ damaged_packed_bytes_are_refused(void **state)
 
     /* any bit of a length; other bits are values that could be true */
 
-    for (bit = 8 * 12L; bit < 8 * 20L; bit++) {
+    for (bit = 8 * 28L; bit < 8 * 36L; bit++) {
         flip_bit(packed, bit);
         assert_int_equal(canary_known_unpack(&again, s), -1);
         flip_bit(packed, bit);
@@ -721,6 +736,63 @@ damaged_packed_bytes_are_refused(void **state)
 
     packed[0] = CANARY_STATES;
     assert_int_equal(canary_known_unpack(&again, s), -1);
+    packed[0] = CANARY_STATE_OK;
+
+    /* neither latched nor not, no such epoch or percent of a latch */
+
+    flip_bit(packed, 8 * 12L + 1);
+    assert_int_equal(canary_known_unpack(&again, s), -1);
+    flip_bit(packed, 8 * 12L + 1);
+
+    flip_bit(packed, 8 * 24L - 1);
+    assert_int_equal(canary_known_unpack(&again, s), -1);
+    flip_bit(packed, 8 * 24L - 1);
+
+    flip_bit(packed, 8 * 28L - 1);
+    assert_int_equal(canary_known_unpack(&again, s), -1);
+    flip_bit(packed, 8 * 28L - 1);
+
+    assert_int_equal(canary_known_unpack(&again, s), 0);
+}
+
+
+/*
+ * A trip for a later epoch may allow more.  While the flag at hand is one for
+ * which both hold, it must not give back what the first took.
+ */
+
+static void
+a_later_trip_gives_nothing_back(void **state)
+{
+    canary_trip_t  latch = { 2, 0 };
+
+    static const canary_trip_t  later = { 3, 50000 }, earlier = { 1, 0 };
+
+    (void) state;
+
+    assert_int_equal(canary_trip_latch(&latch, &later, 2), 1);
+    assert_true(latch.epoch == 3);
+    assert_int_equal(latch.percent, 0);
+
+    /* the owner lifted the first: the second alone holds */
+
+    latch.epoch = 2;
+    latch.percent = 0;
+    assert_int_equal(canary_trip_latch(&latch, &later, 3), 1);
+    assert_true(latch.epoch == 3);
+    assert_int_equal(latch.percent, 50000);
+
+    /* one that does not hold any more changes nothing */
+
+    assert_int_equal(canary_trip_latch(&latch, &earlier, 3), 0);
+    assert_true(latch.epoch == 3);
+    assert_int_equal(latch.percent, 50000);
+
+    /* of two that hold the lower percent counts, the older one too */
+
+    assert_int_equal(canary_trip_latch(&latch, &earlier, 1), 1);
+    assert_true(latch.epoch == 3);
+    assert_int_equal(latch.percent, 0);
 }
 
 
@@ -756,6 +828,7 @@ main(void)
         cmocka_unit_test(the_latch_does_not_depend_on_the_order),
         cmocka_unit_test(the_trip_wins_in_every_order),
         cmocka_unit_test(a_fault_never_raises_the_share),
+        cmocka_unit_test(a_later_trip_gives_nothing_back),
         cmocka_unit_test(packing_keeps_everything),
         cmocka_unit_test(the_packed_layout_is_fixed),
         cmocka_unit_test(damaged_packed_bytes_are_refused),
