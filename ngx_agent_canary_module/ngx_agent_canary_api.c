@@ -12,7 +12,7 @@
 #include "ngx_agent_canary_zone.h"
 
 
-/* Not NGX_OK: the request is bad, and err says why. */
+/* Returns NGX_OK, or a status; with NGX_HTTP_BAD_REQUEST err says why. */
 
 typedef ngx_int_t (*ngx_agent_canary_api_pt)(ngx_http_request_t *r,
     ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_out_t *out,
@@ -76,7 +76,7 @@ static ngx_agent_canary_endpoint_t  ngx_agent_canary_endpoints[] = {
 
 
 char *
-ngx_agent_canary_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_agent_canary_api_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_core_loc_conf_t  *clcf;
 
@@ -100,6 +100,9 @@ ngx_agent_canary_api_handler(ngx_http_request_t *r)
     ngx_agent_canary_out_t         out;
     ngx_agent_canary_endpoint_t   *endpoint;
     ngx_agent_canary_main_conf_t  *mcf;
+
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "agent canary api: \"%V\"", &r->uri);
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
         return NGX_HTTP_NOT_ALLOWED;
@@ -127,8 +130,14 @@ ngx_agent_canary_api_handler(ngx_http_request_t *r)
     ngx_memzero(&out, sizeof(ngx_agent_canary_out_t));
     out.pool = r->pool;
 
-    if (endpoint->handler(r, mcf, &out, &err) != NGX_OK) {
-        return ngx_agent_canary_api_error(r, NGX_HTTP_BAD_REQUEST, err.text);
+    rc = endpoint->handler(r, mcf, &out, &err);
+
+    if (rc == NGX_HTTP_BAD_REQUEST) {
+        return ngx_agent_canary_api_error(r, rc, err.text);
+    }
+
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     return ngx_agent_canary_api_send(r, NGX_HTTP_OK, &endpoint->content_type,
@@ -257,8 +266,6 @@ ngx_agent_canary_status_redis(ngx_agent_canary_zone_t *zone,
     };
 
     link = zone->sh->link;
-    link.address[sizeof(link.address) - 1] = '\0';
-    link.reason[sizeof(link.reason) - 1] = '\0';
 
     ngx_agent_canary_out(out, ",\"redis\":{\"state\":\"%s\",\"fresh\":%s,"
                          "\"age_ms\":",
@@ -330,12 +337,12 @@ ngx_agent_canary_status_flag(ngx_agent_canary_zone_t *zone,
         ngx_memzero(&slot, sizeof(ngx_agent_canary_slot_t));
     }
 
-    state = ngx_agent_canary_state_name(zone, slot.state);
+    state = ngx_agent_canary_flag_state_name(zone, slot.state);
 
     /* the name holds nothing that JSON would have to escape */
 
     ngx_agent_canary_out(out, "\n{\"name\":\"%V\",\"state\":\"%s\","
-                         "\"reason\":", &flag->name, state.data);
+                         "\"reason\":", &flag->sn.str, state.data);
     ngx_agent_canary_out_json(out, slot.reason.text,
                               ngx_strlen(slot.reason.text));
 
@@ -402,7 +409,8 @@ ngx_agent_canary_status_trip(ngx_agent_canary_zone_t *zone,
     ngx_agent_canary_view_t  view;
 
     ngx_agent_canary_out(out, ",\"tripped\":%s,\"trip\":",
-                         ngx_agent_canary_tripped(flag) ? "true" : "false");
+                         ngx_agent_canary_flag_tripped(flag) ? "true"
+                                                             : "false");
 
     if (!flag->latched) {
         ngx_agent_canary_out(out, "null");
@@ -472,15 +480,15 @@ ngx_agent_canary_explain(ngx_http_request_t *r,
     ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_out_t *out,
     canary_error_t *err)
 {
+    ngx_int_t                 rc;
     canary_request_t          request;
     canary_decision_t         d;
     ngx_agent_canary_flag_t  *flag;
     ngx_agent_canary_slot_t   slot;
 
-    if (ngx_agent_canary_explain_args(r, mcf, &flag, &request, err)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
+    rc = ngx_agent_canary_explain_args(r, mcf, &flag, &request, err);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     ngx_agent_canary_zone_refresh(mcf->zone, flag);
@@ -494,8 +502,8 @@ ngx_agent_canary_explain(ngx_http_request_t *r,
 
     ngx_agent_canary_out(out, "{\"flag\":\"%V\",\"state\":\"%s\","
                          "\"arm\":\"%s\",\"reason\":\"%s\",\"percent\":",
-                         &flag->name,
-                         ngx_agent_canary_state_name(mcf->zone,
+                         &flag->sn.str,
+                         ngx_agent_canary_flag_state_name(mcf->zone,
                                                      slot.state).data,
                          canary_arm_names[d.arm].data,
                          canary_reason_names[d.reason].data);
@@ -533,8 +541,7 @@ ngx_agent_canary_explain_args(ngx_http_request_t *r,
     canary_request_t *request, canary_error_t *err)
 {
     ngx_str_t     name;
-    ngx_uint_t    arm;
-    canary_str_t  value;
+    canary_str_t  value, override;
 
     ngx_memzero(request, sizeof(canary_request_t));
     request->override = CANARY_ARM_NONE;
@@ -543,10 +550,10 @@ ngx_agent_canary_explain_args(ngx_http_request_t *r,
     if (ngx_agent_canary_argument(r, "flag", &value) == NGX_ERROR
         || ngx_agent_canary_argument(r, "key", &request->key) == NGX_ERROR
         || ngx_agent_canary_argument(r, "tenant", &request->tenant)
-           == NGX_ERROR)
+           == NGX_ERROR
+        || ngx_agent_canary_argument(r, "override", &override) == NGX_ERROR)
     {
-        canary_error(err, "request", value, "memory is short");
-        return NGX_ERROR;
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     name.len = value.len;
@@ -557,29 +564,22 @@ ngx_agent_canary_explain_args(ngx_http_request_t *r,
     if (*flag == NULL) {
         canary_error(err, "flag", value,
                      "expected a flag that agent_canary names");
-        return NGX_ERROR;
+        return NGX_HTTP_BAD_REQUEST;
     }
 
-    if (ngx_agent_canary_argument(r, "override", &value) == NGX_ERROR) {
-        canary_error(err, "request", value, "memory is short");
-        return NGX_ERROR;
-    }
-
-    if (value.len == 0) {
+    if (override.len == 0) {
         return NGX_OK;
     }
 
-    for (arm = 0; arm < CANARY_ARMS; arm++) {
-        if (canary_str_eq(value, canary_arm_names[arm])) {
-            request->override = arm;
-            return NGX_OK;
-        }
+    request->override = canary_arm_parse(override);
+
+    if (request->override == CANARY_ARM_NONE) {
+        canary_error(err, "override", override,
+                     "expected \"baseline\" or \"candidate\"");
+        return NGX_HTTP_BAD_REQUEST;
     }
 
-    canary_error(err, "override", value,
-                 "expected \"baseline\" or \"candidate\"");
-
-    return NGX_ERROR;
+    return NGX_OK;
 }
 
 

@@ -13,7 +13,7 @@
 
 /* agent_canary_api */
 
-char *ngx_agent_canary_api(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_agent_canary_api_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 
 #endif /* _NGX_AGENT_CANARY_API_H_INCLUDED_ */

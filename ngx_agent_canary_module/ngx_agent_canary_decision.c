@@ -7,11 +7,6 @@
 #include "ngx_agent_canary_decision.h"
 #include "ngx_agent_canary_zone.h"
 
-#if (NGX_HTTP_SSL)
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-#endif
-
 
 /* hex digits of $agent_canary_key_hash: 64 bits */
 #define NGX_AGENT_CANARY_HASH_LEN  16
@@ -39,7 +34,7 @@ static ngx_int_t ngx_agent_canary_value(ngx_http_request_t *r,
     ngx_agent_canary_value_t *v, ngx_str_t *value);
 static ngx_uint_t ngx_agent_canary_header(ngx_http_request_t *r,
     ngx_agent_canary_value_t *v, ngx_str_t *value);
-static canary_arm_e ngx_agent_canary_override(ngx_http_request_t *r,
+static canary_arm_e ngx_agent_canary_forced(ngx_http_request_t *r,
     ngx_agent_canary_loc_conf_t *lcf);
 static ngx_int_t ngx_agent_canary_slot_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
@@ -169,9 +164,7 @@ ngx_agent_canary_decide(ngx_http_request_t *r,
         return NULL;
     }
 
-    if (flag->version != flag->node->version) {
-        ngx_agent_canary_zone_refresh(mcf->zone, flag);
-    }
+    ngx_agent_canary_zone_refresh(mcf->zone, flag);
 
     parsed = flag->known ? &flag->parsed : NULL;
 
@@ -182,7 +175,7 @@ ngx_agent_canary_decide(ngx_http_request_t *r,
 
     request.key = ngx_agent_canary_cstr(&key);
     request.tenant = ngx_agent_canary_cstr(&tenant);
-    request.override = lcf->override ? ngx_agent_canary_override(r, lcf)
+    request.override = lcf->override ? ngx_agent_canary_forced(r, lcf)
                                      : CANARY_ARM_NONE;
     request.stale = ngx_agent_canary_stale(mcf);
 
@@ -199,9 +192,9 @@ ngx_agent_canary_decide(ngx_http_request_t *r,
     }
 
     ngx_log_debug3(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
-                   "agent canary \"%V\": arm %ui, reason %ui",
-                   &flag->name, (ngx_uint_t) ctx->decision.arm,
-                   (ngx_uint_t) ctx->decision.reason);
+                   "agent canary \"%V\": %s, %s", &flag->sn.str,
+                   canary_arm_names[ctx->decision.arm].data,
+                   canary_reason_names[ctx->decision.reason].data);
 
     return ctx;
 }
@@ -269,14 +262,21 @@ static ngx_int_t
 ngx_agent_canary_value(ngx_http_request_t *r, ngx_agent_canary_value_t *v,
     ngx_str_t *value)
 {
+    ngx_http_core_srv_conf_t   *cscf;
     ngx_http_variable_value_t  *vv;
 
     if (v->index == NGX_ERROR) {
         return ngx_http_complex_value(r, &v->complex, value);
     }
 
-    if (v->header.len && ngx_agent_canary_header(r, v, value) == 1) {
-        return NGX_OK;
+    if (v->header.len) {
+        cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
+
+        if (!cscf->underscores_in_headers
+            && ngx_agent_canary_header(r, v, value) == 1)
+        {
+            return NGX_OK;
+        }
     }
 
     vv = ngx_http_get_flushed_variable(r, v->index);
@@ -315,6 +315,7 @@ ngx_agent_canary_header(ngx_http_request_t *r, ngx_agent_canary_value_t *v,
 
             if (h[i].hash != v->hash
                 || h[i].key.len != v->header.len
+                || h[i].lowcase_key == NULL
                 || ngx_memcmp(h[i].lowcase_key, v->header.data,
                               v->header.len)
                    != 0)
@@ -335,12 +336,12 @@ ngx_agent_canary_header(ngx_http_request_t *r, ngx_agent_canary_value_t *v,
 
 
 static canary_arm_e
-ngx_agent_canary_override(ngx_http_request_t *r,
+ngx_agent_canary_forced(ngx_http_request_t *r,
     ngx_agent_canary_loc_conf_t *lcf)
 {
-    ngx_str_t     value;
-    ngx_uint_t    arm;
-    canary_str_t  s;
+    ngx_str_t       value;
+    canary_arm_e    arm;
+    canary_error_t  err;
 
     if (ngx_agent_canary_value(r, lcf->override, &value) != NGX_OK
         || value.len == 0)
@@ -348,19 +349,17 @@ ngx_agent_canary_override(ngx_http_request_t *r,
         return CANARY_ARM_NONE;
     }
 
-    s = ngx_agent_canary_cstr(&value);
+    arm = canary_arm_parse(ngx_agent_canary_cstr(&value));
 
-    for (arm = 0; arm < CANARY_ARMS; arm++) {
-        if (canary_str_eq(s, canary_arm_names[arm])) {
-            return arm;
-        }
+    if (arm == CANARY_ARM_NONE) {
+        canary_error(&err, "agent_canary_override",
+                     ngx_agent_canary_cstr(&value),
+                     "expected \"baseline\", \"candidate\" or nothing");
+
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "%s", err.text);
     }
 
-    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
-                  "agent_canary_override \"%V\" is ignored: "
-                  "expected \"baseline\", \"candidate\" or nothing", &value);
-
-    return CANARY_ARM_NONE;
+    return arm;
 }
 
 
@@ -447,7 +446,7 @@ ngx_agent_canary_variable(ngx_http_request_t *r,
     switch ((ngx_agent_canary_variable_e) data) {
 
     case NGX_AGENT_CANARY_VAR_FLAG:
-        s = ngx_agent_canary_cstr(&ctx->flag->name);
+        s = ngx_agent_canary_cstr(&ctx->flag->sn.str);
         break;
 
     case NGX_AGENT_CANARY_VAR_ARM:
@@ -476,7 +475,10 @@ ngx_agent_canary_variable(ngx_http_request_t *r,
     case NGX_AGENT_CANARY_VAR_EPOCH:
         return ngx_agent_canary_number_variable(r, v, ctx->epoch);
 
-    default: /* of the bucket, which a request without a key has not */
+    case NGX_AGENT_CANARY_VAR_COHORT:
+    case NGX_AGENT_CANARY_VAR_BUCKET:
+
+        /* a request without a key has none */
 
         if (d->bucket == CANARY_BUCKETS) {
             v->not_found = 1;
@@ -488,6 +490,9 @@ ngx_agent_canary_variable(ngx_http_request_t *r,
         }
 
         return ngx_agent_canary_number_variable(r, v, d->bucket);
+
+    default: /* no other variable has this handler */
+        return NGX_ERROR;
     }
 
     v->len = s.len;
@@ -550,7 +555,13 @@ ngx_agent_canary_upstream_variable(ngx_http_request_t *r,
     ngx_agent_canary_ctx_t       *ctx;
     ngx_agent_canary_loc_conf_t  *lcf;
 
-    ctx = ngx_agent_canary_route(r);
+    /*
+     * proxy_pass and its like evaluate it after they made r->upstream; a log
+     * of a request that ended before does not.
+     */
+
+    ctx = r->upstream ? ngx_agent_canary_route(r)
+                      : ngx_agent_canary_decision(r);
 
     if (ctx == NULL) {
         v->not_found = 1;
@@ -580,7 +591,7 @@ static ngx_int_t
 ngx_agent_canary_key_hash_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
-#if (NGX_HTTP_SSL)
+#if (NGX_SSL)
     u_char                        *p, md[EVP_MAX_MD_SIZE];
     unsigned int                   len;
     ngx_str_t                      key;

@@ -19,7 +19,7 @@
 #include "ngx_agent_canary_link.h"
 
 
-/* Both connections have to answer within a second, once a second. */
+/* Both connections are asked once a second, and have a second to answer. */
 #define NGX_AGENT_CANARY_LINK_BEAT      1000
 
 /* READY for that long, and failures before are forgotten. */
@@ -35,10 +35,8 @@
 static void ngx_agent_canary_link_connect(ngx_agent_canary_link_t *link);
 static ngx_int_t ngx_agent_canary_link_find_master(
     ngx_agent_canary_link_t *link);
-static void ngx_agent_canary_link_set_master(ngx_agent_canary_link_t *link,
-    ngx_agent_canary_master_t *master);
 static void ngx_agent_canary_link_addr_handler(void *data, ngx_addr_t *addr,
-    ngx_str_t *error);
+    char *error);
 static void ngx_agent_canary_link_sentinel_handler(void *data);
 static void ngx_agent_canary_link_push_ready(void *data);
 static void ngx_agent_canary_link_id_handler(void *data,
@@ -65,21 +63,15 @@ static void ngx_agent_canary_link_alive(ngx_agent_canary_link_t *link);
 static void ngx_agent_canary_link_retry_handler(ngx_event_t *ev);
 static ngx_int_t ngx_agent_canary_link_send(ngx_agent_canary_link_t *link,
     ngx_agent_canary_redis_t *rc, ngx_agent_canary_reply_pt handler,
-    ngx_uint_t argc, char **args);
+    ngx_uint_t argc, ngx_str_t *argv);
 static void ngx_agent_canary_link_refused(ngx_agent_canary_link_t *link,
     char *command, ngx_agent_canary_reply_t *reply);
-static void ngx_agent_canary_link_error(ngx_agent_canary_link_t *link,
-    char *text);
-static void ngx_agent_canary_link_failed(void *data, ngx_str_t *reason);
+static void ngx_agent_canary_link_failed(void *data, char *reason);
 static void ngx_agent_canary_link_log(ngx_agent_canary_link_t *link,
-    ngx_str_t *reason);
+    char *reason);
 static void ngx_agent_canary_link_close(ngx_agent_canary_link_t *link);
 static void ngx_agent_canary_link_state(ngx_agent_canary_link_t *link,
-    ngx_agent_canary_link_state_e state, ngx_str_t *reason);
-
-
-#define ngx_agent_canary_link_exiting()                                       \
-    (ngx_exiting || ngx_terminate || ngx_quit)
+    ngx_agent_canary_link_state_e state, u_char *reason);
 
 
 ngx_int_t
@@ -88,6 +80,7 @@ ngx_agent_canary_link_start(ngx_agent_canary_main_conf_t *mcf,
 {
     ngx_agent_canary_link_t       *link;
     ngx_agent_canary_sync_t       *sync;
+    ngx_agent_canary_server_t     *server;
     ngx_agent_canary_sentinels_t  *sentinels;
 
     link = mcf->link;
@@ -98,7 +91,6 @@ ngx_agent_canary_link_start(ngx_agent_canary_main_conf_t *mcf,
 
     link->zone = mcf->zone;
     link->log = *cycle->log;
-    link->reason.data = link->reason_buf;
     link->address.data = link->address_buf;
 
     link->ident.data = link;
@@ -116,8 +108,7 @@ ngx_agent_canary_link_start(ngx_agent_canary_main_conf_t *mcf,
 
     sync = &link->sync;
 
-    sync->zone = mcf->zone;
-    sync->flags = &mcf->flags;
+    sync->conf = mcf;
     sync->prefix = link->prefix;
     sync->poll = link->poll;
     sync->log = &link->log;
@@ -130,6 +121,11 @@ ngx_agent_canary_link_start(ngx_agent_canary_main_conf_t *mcf,
     }
 
     if (link->master.len) {
+        server = link->servers.elts;
+
+        link->target_server.resolver = server->resolver;
+        link->target_server.timeout = server->timeout;
+
         sentinels = &link->sentinels;
 
         sentinels->name = link->master;
@@ -148,9 +144,16 @@ ngx_agent_canary_link_start(ngx_agent_canary_main_conf_t *mcf,
 
     ngx_agent_canary_link_state(link, NGX_AGENT_CANARY_LINK_CONNECTING, NULL);
 
-    /* nothing begins before the event loop: until then the clock stands */
+    /* the clock has stood since before the configuration was read */
 
-    ngx_add_timer(&link->retry, 1);
+    ngx_time_update();
+
+    link->since = ngx_current_msec;
+
+    /* answers of Sentinels begin the first attempt, or this does */
+
+    ngx_add_timer(&link->retry,
+                  link->master.len ? NGX_AGENT_CANARY_LINK_PATIENCE : 1);
 
     return NGX_OK;
 }
@@ -190,7 +193,7 @@ ngx_agent_canary_link_connect(ngx_agent_canary_link_t *link)
     /* until it works, what was wrong last stays to be seen */
 
     ngx_agent_canary_link_state(link, NGX_AGENT_CANARY_LINK_CONNECTING,
-                                &link->reason);
+                                link->reason);
 
     if (link->master.len == 0) {
         link->server = link->servers.elts;
@@ -207,14 +210,12 @@ ngx_agent_canary_link_connect(ngx_agent_canary_link_t *link)
 static ngx_int_t
 ngx_agent_canary_link_find_master(ngx_agent_canary_link_t *link)
 {
-    ngx_str_t                   error;
     ngx_uint_t                  patience;
     ngx_agent_canary_master_t  *master;
 
     patience = ngx_current_msec - link->since < NGX_AGENT_CANARY_LINK_PATIENCE;
 
-    if (ngx_agent_canary_sentinels_master(&link->sentinels, patience,
-                                          &master, &error)
+    if (ngx_agent_canary_sentinels_master(&link->sentinels, patience, &master)
         != NGX_OK)
     {
         /* the next majority is news, even if it is for the same server */
@@ -222,100 +223,35 @@ ngx_agent_canary_link_find_master(ngx_agent_canary_link_t *link)
         link->target.host.len = 0;
         link->target.port = 0;
 
-        ngx_agent_canary_link_failed(link, &error);
+        ngx_agent_canary_link_failed(link, (char *) link->sentinels.error);
         return NGX_ERROR;
     }
 
-    ngx_agent_canary_link_set_master(link, master);
+    link->server = &link->target_server;
+
+    if (!ngx_agent_canary_master_same(&link->target, master)) {
+        link->target = *master;
+        link->target.host.data = link->target.buf;
+
+        ngx_agent_canary_server_set(link->server, &link->target.host,
+                                    link->target.port);
+    }
 
     return NGX_OK;
 }
 
 
-/* Sentinels usually tell an address; a name has to be resolved. */
-
 static void
-ngx_agent_canary_link_set_master(ngx_agent_canary_link_t *link,
-    ngx_agent_canary_master_t *master)
-{
-    in_addr_t                   inaddr;
-    struct sockaddr_in         *sin;
-    ngx_agent_canary_server_t  *server, *first;
-#if (NGX_HAVE_INET6)
-    struct sockaddr_in6        *sin6;
-#endif
-
-    server = &link->target_server;
-
-    link->server = server;
-
-    if (ngx_agent_canary_master_same(&link->target, master)) {
-        return;
-    }
-
-    link->target = *master;
-    link->target.host.data = link->target.buf;
-
-    first = link->servers.elts;
-
-    ngx_memzero(server, sizeof(ngx_agent_canary_server_t));
-
-    server->host = link->target.host;
-    server->name = link->target.host;
-    server->port = link->target.port;
-    server->resolver = first->resolver;
-    server->timeout = link->access.timeout;
-
-    ngx_memzero(&link->target_sockaddr, sizeof(ngx_sockaddr_t));
-
-    link->target_addr.sockaddr = &link->target_sockaddr.sockaddr;
-
-    inaddr = ngx_inet_addr(server->host.data, server->host.len);
-
-    if (inaddr != INADDR_NONE) {
-        sin = &link->target_sockaddr.sockaddr_in;
-        sin->sin_family = AF_INET;
-        sin->sin_addr.s_addr = inaddr;
-
-        link->target_addr.socklen = sizeof(struct sockaddr_in);
-        server->naddrs = 1;
-    }
-
-#if (NGX_HAVE_INET6)
-
-    sin6 = &link->target_sockaddr.sockaddr_in6;
-
-    if (inaddr == INADDR_NONE
-        && ngx_inet6_addr(server->host.data, server->host.len,
-                          sin6->sin6_addr.s6_addr)
-           == NGX_OK)
-    {
-        sin6->sin6_family = AF_INET6;
-
-        link->target_addr.socklen = sizeof(struct sockaddr_in6);
-        server->naddrs = 1;
-    }
-
-#endif
-
-    if (server->naddrs == 0) {
-        return;
-    }
-
-    ngx_inet_set_port(link->target_addr.sockaddr, server->port);
-
-    server->addrs = &link->target_addr;
-}
-
-
-static void
-ngx_agent_canary_link_addr_handler(void *data, ngx_addr_t *addr,
-    ngx_str_t *error)
+ngx_agent_canary_link_addr_handler(void *data, ngx_addr_t *addr, char *error)
 {
     ngx_agent_canary_link_t *link = data;
 
     ngx_addr_t                      peer;
     ngx_agent_canary_redis_conf_t   conf;
+
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, &link->log, 0,
+                   "agent canary link addr handler: %s",
+                   error ? error : "found");
 
     if (addr == NULL) {
         ngx_agent_canary_link_failed(link, error);
@@ -353,7 +289,7 @@ ngx_agent_canary_link_addr_handler(void *data, ngx_addr_t *addr,
     link->read = ngx_agent_canary_redis_connect(&conf);
 
     if (link->push == NULL || link->read == NULL) {
-        ngx_agent_canary_link_error(link, "out of memory");
+        ngx_agent_canary_link_failed(link, "out of memory");
     }
 }
 
@@ -369,11 +305,14 @@ ngx_agent_canary_link_sentinel_handler(void *data)
 {
     ngx_agent_canary_link_t *link = data;
 
-    ngx_str_t                   error;
     ngx_uint_t                  patience;
     ngx_agent_canary_master_t  *master;
 
-    if (ngx_agent_canary_link_exiting()) {
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, &link->log, 0,
+                   "agent canary link sentinel handler, state:%d",
+                   link->state);
+
+    if (ngx_agent_canary_exiting()) {
         return;
     }
 
@@ -381,8 +320,7 @@ ngx_agent_canary_link_sentinel_handler(void *data)
                || ngx_current_msec - link->since
                   < NGX_AGENT_CANARY_LINK_PATIENCE;
 
-    if (ngx_agent_canary_sentinels_master(&link->sentinels, patience,
-                                          &master, &error)
+    if (ngx_agent_canary_sentinels_master(&link->sentinels, patience, &master)
         != NGX_OK
         || ngx_agent_canary_master_same(&link->target, master))
     {
@@ -412,14 +350,14 @@ ngx_agent_canary_link_push_ready(void *data)
 {
     ngx_agent_canary_link_t *link = data;
 
-    char  *args[] = { "CLIENT", "ID" };
+    ngx_str_t  argv[] = { ngx_string("CLIENT"), ngx_string("ID") };
 
     ngx_log_debug0(NGX_LOG_DEBUG_HTTP, &link->log, 0,
                    "agent canary link push ready");
 
     (void) ngx_agent_canary_link_send(link, link->push,
                                       ngx_agent_canary_link_id_handler,
-                                      2, args);
+                                      2, argv);
 }
 
 
@@ -428,40 +366,41 @@ ngx_agent_canary_link_id_handler(void *data, ngx_agent_canary_reply_t *reply)
 {
     ngx_agent_canary_link_t *link = data;
 
-    char    *args[8];
-    u_char   id[NGX_INT64_LEN + 1], prefix[NGX_AGENT_CANARY_PREFIX_MAX + 1];
+    ngx_str_t  argv[8];
+    u_char     id[NGX_INT64_LEN];
+
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, &link->log, 0,
+                   "agent canary link id: %L", reply->integer);
 
     if (reply->type != NGX_AGENT_CANARY_REPLY_INTEGER || reply->integer <= 0) {
         ngx_agent_canary_link_refused(link, "CLIENT ID", reply);
         return;
     }
 
-    ngx_sprintf(id, "%L%Z", reply->integer);
-    ngx_sprintf(prefix, "%V%Z", &link->prefix);
-
-    args[0] = "CLIENT";
-    args[1] = "TRACKING";
-    args[2] = "ON";
-    args[3] = "REDIRECT";
-    args[4] = (char *) id;
-    args[5] = "BCAST";
-    args[6] = "PREFIX";
-    args[7] = (char *) prefix;
+    ngx_str_set(&argv[0], "CLIENT");
+    ngx_str_set(&argv[1], "TRACKING");
+    ngx_str_set(&argv[2], "ON");
+    ngx_str_set(&argv[3], "REDIRECT");
+    argv[4].data = id;
+    argv[4].len = ngx_sprintf(id, "%L", reply->integer) - id;
+    ngx_str_set(&argv[5], "BCAST");
+    ngx_str_set(&argv[6], "PREFIX");
+    argv[7] = link->prefix;
 
     if (ngx_agent_canary_link_send(link, link->push,
                                    ngx_agent_canary_link_tracking_handler,
-                                   8, args)
+                                   8, argv)
         != NGX_OK)
     {
         return;
     }
 
-    args[0] = "SUBSCRIBE";
-    args[1] = "__redis__:invalidate";
+    ngx_str_set(&argv[0], "SUBSCRIBE");
+    ngx_str_set(&argv[1], "__redis__:invalidate");
 
     (void) ngx_agent_canary_link_send(link, link->push,
                                       ngx_agent_canary_link_subscribe_handler,
-                                      2, args);
+                                      2, argv);
 }
 
 
@@ -470,6 +409,9 @@ ngx_agent_canary_link_tracking_handler(void *data,
     ngx_agent_canary_reply_t *reply)
 {
     ngx_agent_canary_link_t *link = data;
+
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, &link->log, 0,
+                   "agent canary link tracking, type:%d", reply->type);
 
     if (!ngx_agent_canary_reply_is(reply, NGX_AGENT_CANARY_REPLY_STATUS,
                                    "OK"))
@@ -484,6 +426,9 @@ ngx_agent_canary_link_subscribe_handler(void *data,
     ngx_agent_canary_reply_t *reply)
 {
     ngx_agent_canary_link_t *link = data;
+
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, &link->log, 0,
+                   "agent canary link subscribe, type:%d", reply->type);
 
     if (reply->type != NGX_AGENT_CANARY_REPLY_ARRAY
         || reply->nelts != 3
@@ -508,7 +453,7 @@ ngx_agent_canary_link_read_ready(void *data)
 {
     ngx_agent_canary_link_t *link = data;
 
-    char  *args[] = { "ROLE" };
+    ngx_str_t  argv[] = { ngx_string("ROLE") };
 
     ngx_log_debug0(NGX_LOG_DEBUG_HTTP, &link->log, 0,
                    "agent canary link read ready");
@@ -519,7 +464,7 @@ ngx_agent_canary_link_read_ready(void *data)
 
         (void) ngx_agent_canary_link_send(link, link->read,
                                           ngx_agent_canary_link_role_handler,
-                                          1, args);
+                                          1, argv);
         return;
     }
 
@@ -535,6 +480,9 @@ ngx_agent_canary_link_role_handler(void *data,
 {
     ngx_agent_canary_link_t *link = data;
 
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, &link->log, 0,
+                   "agent canary link role, type:%d", reply->type);
+
     if (ngx_agent_canary_link_check_role(link, reply) == NGX_OK) {
         link->readable = 1;
         ngx_agent_canary_link_load(link);
@@ -546,29 +494,26 @@ static ngx_int_t
 ngx_agent_canary_link_check_role(ngx_agent_canary_link_t *link,
     ngx_agent_canary_reply_t *reply)
 {
-    u_char  *p;
-    u_char   buf[64];
+    ngx_agent_canary_reply_t  *role;
 
-    if (reply->type != NGX_AGENT_CANARY_REPLY_ARRAY
-        || reply->nelts == 0
-        || reply->elts[0]->type != NGX_AGENT_CANARY_REPLY_STRING)
-    {
-        ngx_agent_canary_link_refused(link, "ROLE", reply);
-        return NGX_ERROR;
+    if (reply->type == NGX_AGENT_CANARY_REPLY_ARRAY && reply->nelts) {
+        role = reply->elts[0];
+
+        if (ngx_agent_canary_reply_is(role, NGX_AGENT_CANARY_REPLY_STRING,
+                                      "master"))
+        {
+            return NGX_OK;
+        }
+
+        if (ngx_agent_canary_reply_is(role, NGX_AGENT_CANARY_REPLY_STRING,
+                                      "slave"))
+        {
+            ngx_agent_canary_link_failed(link, "role is not master but slave");
+            return NGX_ERROR;
+        }
     }
 
-    if (ngx_agent_canary_reply_is(reply->elts[0],
-                                  NGX_AGENT_CANARY_REPLY_STRING, "master"))
-    {
-        return NGX_OK;
-    }
-
-    p = ngx_cpymem(buf, "role is not master but ", 23);
-    p = ngx_agent_canary_redis_text(p, buf + sizeof(buf) - 1,
-                                    &reply->elts[0]->str);
-    *p = '\0';
-
-    ngx_agent_canary_link_error(link, (char *) buf);
+    ngx_agent_canary_link_refused(link, "ROLE", reply);
 
     return NGX_ERROR;
 }
@@ -582,7 +527,7 @@ ngx_agent_canary_link_load(ngx_agent_canary_link_t *link)
     }
 
     ngx_agent_canary_link_state(link, NGX_AGENT_CANARY_LINK_LOADING,
-                                &link->reason);
+                                link->reason);
 
     ngx_add_timer(&link->beat, NGX_AGENT_CANARY_LINK_BEAT);
 
@@ -594,6 +539,9 @@ static void
 ngx_agent_canary_link_loaded(void *data)
 {
     ngx_agent_canary_link_t *link = data;
+
+    ngx_log_debug0(NGX_LOG_DEBUG_HTTP, &link->log, 0,
+                   "agent canary link loaded");
 
     link->since = ngx_current_msec;
 
@@ -622,8 +570,8 @@ ngx_agent_canary_link_push_handler(void *data,
     (void) ngx_atomic_fetch_add(&link->zone->sh->link.pushes, 1);
 
     if (reply->nelts != 3) {
-        ngx_agent_canary_link_error(link, "protocol error: unexpected "
-                                    "message");
+        ngx_agent_canary_link_failed(link, "protocol error: unexpected "
+                                     "message");
         return;
     }
 
@@ -645,8 +593,8 @@ ngx_agent_canary_link_push_handler(void *data,
     }
 
     if (keys->type != NGX_AGENT_CANARY_REPLY_ARRAY || i != keys->nelts) {
-        ngx_agent_canary_link_error(link, "protocol error: unexpected "
-                                    "message");
+        ngx_agent_canary_link_failed(link, "protocol error: unexpected "
+                                     "message");
         return;
     }
 
@@ -664,7 +612,7 @@ ngx_agent_canary_link_push_handler(void *data,
 static void
 ngx_agent_canary_link_beat_handler(ngx_event_t *ev)
 {
-    char                     *args[1];
+    ngx_str_t                 argv[1];
     ngx_connection_t         *ident;
     ngx_agent_canary_link_t  *link;
 
@@ -674,18 +622,18 @@ ngx_agent_canary_link_beat_handler(ngx_event_t *ev)
     ngx_log_debug0(NGX_LOG_DEBUG_HTTP, &link->log, 0,
                    "agent canary link beat");
 
-    if (ngx_agent_canary_link_exiting()) {
+    if (ngx_agent_canary_exiting()) {
         return;
     }
 
     ngx_add_timer(&link->beat, NGX_AGENT_CANARY_LINK_BEAT);
 
     if (!link->push_beat) {
-        args[0] = "PING";
+        ngx_str_set(&argv[0], "PING");
 
         if (ngx_agent_canary_link_send(link, link->push,
                                        ngx_agent_canary_link_push_beat_handler,
-                                       1, args)
+                                       1, argv)
             != NGX_OK)
         {
             return;
@@ -695,11 +643,16 @@ ngx_agent_canary_link_beat_handler(ngx_event_t *ev)
     }
 
     if (!link->read_beat) {
-        args[0] = link->master.len ? "ROLE" : "PING";
+        if (link->master.len) {
+            ngx_str_set(&argv[0], "ROLE");
+
+        } else {
+            ngx_str_set(&argv[0], "PING");
+        }
 
         if (ngx_agent_canary_link_send(link, link->read,
                                        ngx_agent_canary_link_read_beat_handler,
-                                       1, args)
+                                       1, argv)
             != NGX_OK)
         {
             return;
@@ -717,6 +670,9 @@ ngx_agent_canary_link_push_beat_handler(void *data,
     ngx_agent_canary_reply_t *reply)
 {
     ngx_agent_canary_link_t *link = data;
+
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, &link->log, 0,
+                   "agent canary link push beat, type:%d", reply->type);
 
     if (reply->type != NGX_AGENT_CANARY_REPLY_ARRAY
         || reply->nelts != 2
@@ -738,6 +694,9 @@ ngx_agent_canary_link_read_beat_handler(void *data,
     ngx_agent_canary_reply_t *reply)
 {
     ngx_agent_canary_link_t *link = data;
+
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, &link->log, 0,
+                   "agent canary link read beat, type:%d", reply->type);
 
     if (link->master.len) {
 
@@ -777,7 +736,7 @@ ngx_agent_canary_link_alive(ngx_agent_canary_link_t *link)
 
     if (ngx_current_msec - link->since >= NGX_AGENT_CANARY_LINK_SETTLED) {
         link->failures = 0;
-        link->reason.len = 0;
+        link->reason[0] = '\0';
     }
 }
 
@@ -794,21 +753,8 @@ ngx_agent_canary_link_retry_handler(ngx_event_t *ev)
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, &link->log, 0,
                    "agent canary link retry, failures:%ui", link->failures);
 
-    if (ngx_agent_canary_link_exiting()) {
+    if (ngx_agent_canary_exiting()) {
         return;
-    }
-
-    if (!link->started) {
-        link->started = 1;
-        link->since = ngx_current_msec;
-
-        if (link->master.len) {
-
-            /* answers of Sentinels begin the first attempt, or this does */
-
-            ngx_add_timer(&link->retry, NGX_AGENT_CANARY_LINK_PATIENCE);
-            return;
-        }
     }
 
     ngx_agent_canary_link_connect(link);
@@ -818,18 +764,10 @@ ngx_agent_canary_link_retry_handler(ngx_event_t *ev)
 static ngx_int_t
 ngx_agent_canary_link_send(ngx_agent_canary_link_t *link,
     ngx_agent_canary_redis_t *rc, ngx_agent_canary_reply_pt handler,
-    ngx_uint_t argc, char **args)
+    ngx_uint_t argc, ngx_str_t *argv)
 {
-    ngx_str_t   argv[8];
-    ngx_uint_t  i;
-
-    for (i = 0; i < argc; i++) {
-        argv[i].data = (u_char *) args[i];
-        argv[i].len = ngx_strlen(args[i]);
-    }
-
     if (ngx_agent_canary_redis_send(rc, handler, link, argc, argv) != NGX_OK) {
-        ngx_agent_canary_link_error(link, "out of memory");
+        ngx_agent_canary_link_failed(link, "out of memory");
         return NGX_ERROR;
     }
 
@@ -841,46 +779,22 @@ static void
 ngx_agent_canary_link_refused(ngx_agent_canary_link_t *link, char *command,
     ngx_agent_canary_reply_t *reply)
 {
-    u_char  *p, *last;
-    u_char   buf[160];
+    u_char  buf[NGX_AGENT_CANARY_REPLY_TEXT];
 
-    last = buf + sizeof(buf) - 1;
-
-    if (reply->type == NGX_AGENT_CANARY_REPLY_ERROR) {
-        p = ngx_slprintf(buf, last, "%s: ", command);
-        p = ngx_agent_canary_redis_text(p, last, &reply->str);
-
-    } else {
-        p = ngx_slprintf(buf, last, "protocol error: unexpected reply to %s",
-                         command);
-    }
-
-    *p = '\0';
-
-    ngx_agent_canary_link_error(link, (char *) buf);
-}
-
-
-static void
-ngx_agent_canary_link_error(ngx_agent_canary_link_t *link, char *text)
-{
-    ngx_str_t  reason;
-
-    reason.data = (u_char *) text;
-    reason.len = ngx_strlen(text);
-
-    ngx_agent_canary_link_failed(link, &reason);
+    ngx_agent_canary_link_failed(link,
+                          ngx_agent_canary_reply_refused(reply, command,
+                                                         buf, sizeof(buf)));
 }
 
 
 /* Every failure ends here, whatever part of the link met it. */
 
 static void
-ngx_agent_canary_link_failed(void *data, ngx_str_t *reason)
+ngx_agent_canary_link_failed(void *data, char *reason)
 {
     ngx_agent_canary_link_t *link = data;
 
-    if (ngx_agent_canary_link_exiting()) {
+    if (ngx_agent_canary_exiting()) {
         ngx_agent_canary_link_close(link);
         return;
     }
@@ -891,8 +805,9 @@ ngx_agent_canary_link_failed(void *data, ngx_str_t *reason)
         link->since = ngx_current_msec;
     }
 
-    ngx_agent_canary_link_state(link, NGX_AGENT_CANARY_LINK_FAILED, reason);
     ngx_agent_canary_link_log(link, reason);
+    ngx_agent_canary_link_state(link, NGX_AGENT_CANARY_LINK_FAILED,
+                                link->reason);
 
     /* reason may live in what is closed now */
 
@@ -908,28 +823,22 @@ ngx_agent_canary_link_failed(void *data, ngx_str_t *reason)
 /* The same reason again is no news. */
 
 static void
-ngx_agent_canary_link_log(ngx_agent_canary_link_t *link, ngx_str_t *reason)
+ngx_agent_canary_link_log(ngx_agent_canary_link_t *link, char *reason)
 {
-    size_t      len;
     ngx_uint_t  level;
-
-    len = ngx_min(reason->len, sizeof(link->reason_buf));
 
     level = NGX_LOG_ERR;
 
-    if (len == link->reason.len
-        && ngx_memcmp(link->reason.data, reason->data, len) == 0)
-    {
+    if (ngx_strncmp(link->reason, reason, CANARY_ERROR_MAX - 1) == 0) {
         level = NGX_LOG_INFO;
     }
 
-    ngx_memcpy(link->reason.data, reason->data, len);
-    link->reason.len = len;
+    (void) ngx_cpystrn(link->reason, (u_char *) reason, CANARY_ERROR_MAX);
 
     ngx_log_error(level, &link->log, 0,
-                  "agent canary: link to Redis%s%V failed: %V, "
+                  "agent canary: link to Redis%s%V failed: %s, "
                   "flags stay as they are", link->address.len ? " at " : "",
-                  &link->address, reason);
+                  &link->address, link->reason);
 }
 
 
@@ -971,9 +880,9 @@ ngx_agent_canary_link_close(ngx_agent_canary_link_t *link)
 
 static void
 ngx_agent_canary_link_state(ngx_agent_canary_link_t *link,
-    ngx_agent_canary_link_state_e state, ngx_str_t *reason)
+    ngx_agent_canary_link_state_e state, u_char *reason)
 {
     link->state = state;
 
-    ngx_agent_canary_zone_link(link->zone, state, reason);
+    ngx_agent_canary_zone_set_link(link->zone, state, reason);
 }

@@ -44,8 +44,6 @@ struct ngx_agent_canary_link_s {
     ngx_agent_canary_master_t      target;      /* what Sentinels called the
                                                    master, last */
     ngx_agent_canary_server_t      target_server;
-    ngx_addr_t                     target_addr;
-    ngx_sockaddr_t                 target_sockaddr;
 
     ngx_agent_canary_server_t     *server;      /* tried or used */
     ngx_str_t                      address;
@@ -60,20 +58,19 @@ struct ngx_agent_canary_link_s {
     ngx_event_t                    beat;
     ngx_connection_t               ident;
 
-    unsigned                       started:1;
     unsigned                       push_beat:1; /* PING is unanswered */
     unsigned                       read_beat:1;
 
     ngx_uint_t                     failures;    /* in a row */
     ngx_msec_t                     since;       /* READY, or not any more */
-    ngx_str_t                      reason;      /* told at level error */
-    u_char                         reason_buf[CANARY_ERROR_MAX];
+    u_char                         reason[CANARY_ERROR_MAX];   /* told last */
 };
 
 
 /* agent_canary_redis url... [options] */
 
-char *ngx_agent_canary_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_agent_canary_redis_conf(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 /* After the whole http{} was read: resolver, checks that need other parts. */
 

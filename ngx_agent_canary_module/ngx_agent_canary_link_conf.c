@@ -67,9 +67,10 @@ static char *ngx_agent_canary_link_unix(ngx_conf_t *cf, ngx_str_t *value,
 static char *ngx_agent_canary_link_inet(ngx_conf_t *cf, ngx_str_t *value,
     ngx_str_t *rest, in_port_t port, ngx_agent_canary_server_t *server,
     ngx_str_t *database);
+static char *ngx_agent_canary_link_userinfo(ngx_conf_t *cf,
+    ngx_str_t *scheme, ngx_str_t *rest);
 static char *ngx_agent_canary_link_database(ngx_conf_t *cf, ngx_str_t *value,
     ngx_str_t *text, ngx_agent_canary_link_scheme_t *scheme);
-static ngx_uint_t ngx_agent_canary_link_is_host(ngx_str_t *host);
 static char *ngx_agent_canary_link_check(ngx_conf_t *cf,
     ngx_agent_canary_link_t *link, ngx_agent_canary_link_options_t *options,
     ngx_agent_canary_link_scheme_t *scheme);
@@ -89,7 +90,8 @@ static char *ngx_agent_canary_link_ssl(ngx_conf_t *cf,
 static char *ngx_agent_canary_link_ssl_verify(ngx_conf_t *cf,
     ngx_agent_canary_link_t *link, ngx_agent_canary_link_options_t *options);
 #endif
-static char *ngx_agent_canary_link_error(ngx_conf_t *cf, const char *fmt, ...);
+static char *ngx_agent_canary_link_conf_error(ngx_conf_t *cf,
+    const char *fmt, ...);
 
 
 #define ngx_agent_canary_link_option_slot(s, t, d)                            \
@@ -115,7 +117,7 @@ static ngx_agent_canary_link_option_t  ngx_agent_canary_link_options[] = {
 
 
 char *
-ngx_agent_canary_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_agent_canary_redis_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_agent_canary_main_conf_t *mcf = conf;
 
@@ -143,6 +145,10 @@ ngx_agent_canary_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_memzero(&scheme, sizeof(ngx_agent_canary_link_scheme_t));
 
     scheme.database = NGX_CONF_UNSET;
+
+    ngx_str_set(&link->prefix, "agent-canary:");
+    link->poll = 5000;
+    link->access.timeout = 1000;
 
     if (ngx_agent_canary_link_arguments(cf, link, &options, &scheme)
         != NGX_CONF_OK
@@ -261,16 +267,15 @@ ngx_agent_canary_link_option(ngx_conf_t *cf, ngx_str_t *value,
         slot = (ngx_str_t *) ((u_char *) options + option->offset);
 
         if (slot->data) {
-            return ngx_agent_canary_link_error(cf,
-                                               "duplicate parameter \"%V\"",
-                                               value);
+            return ngx_agent_canary_link_conf_error(cf,
+                                        "duplicate parameter \"%V\"", value);
         }
 
         slot->data = p + 1;
         slot->len = value->len - name.len - 1;
 
         if (slot->len == 0) {
-            return ngx_agent_canary_link_error(cf,
+            return ngx_agent_canary_link_conf_error(cf,
                                     "invalid parameter \"%V\", expected a "
                                     "value after \"=\"", value);
         }
@@ -284,13 +289,13 @@ ngx_agent_canary_link_option(ngx_conf_t *cf, ngx_str_t *value,
         || (name.len == 17
             && ngx_strncmp(name.data, "sentinel_password", 17) == 0))
     {
-        return ngx_agent_canary_link_error(cf,
+        return ngx_agent_canary_link_conf_error(cf,
                                     "invalid parameter \"%V\", expected "
                                     "\"%V_file=\" with the path of a file "
                                     "that holds the password", &name, &name);
     }
 
-    return ngx_agent_canary_link_error(cf,
+    return ngx_agent_canary_link_conf_error(cf,
                                 "invalid parameter \"%V\", expected a URL "
                                 "\"redis://host[:port][/db]\", "
                                 "\"rediss://host[:port][/db]\", "
@@ -356,13 +361,13 @@ ngx_agent_canary_link_url(ngx_conf_t *cf, ngx_agent_canary_link_t *link,
                            server->name.len)
                == 0)
         {
-            return ngx_agent_canary_link_error(cf, "duplicate URL \"%V\"",
-                                               value);
+            return ngx_agent_canary_link_conf_error(cf,
+                                        "duplicate URL \"%V\"", value);
         }
     }
 
     if (link->servers.nelts > 1 && tls != scheme->tls) {
-        return ngx_agent_canary_link_error(cf,
+        return ngx_agent_canary_link_conf_error(cf,
                                     "URL \"%V\" does not match the URL before "
                                     "it, expected either all \"rediss://\" or "
                                     "none", value);
@@ -373,7 +378,7 @@ ngx_agent_canary_link_url(ngx_conf_t *cf, ngx_agent_canary_link_t *link,
 #if !(NGX_SSL)
 
     if (tls) {
-        return ngx_agent_canary_link_error(cf,
+        return ngx_agent_canary_link_conf_error(cf,
                                     "invalid URL \"%V\", \"rediss://\" needs "
                                     "an nginx with SSL support", value);
     }
@@ -408,7 +413,7 @@ ngx_agent_canary_link_unix(ngx_conf_t *cf, ngx_str_t *value,
     if (value->len < 6 || value->data[5] != '/'
         || (p && (database->len < 2 || database->data[0] != '/')))
     {
-        return ngx_agent_canary_link_error(cf,
+        return ngx_agent_canary_link_conf_error(cf,
                                     "invalid URL \"%V\", expected "
                                     "\"unix:/path\" or \"unix:/path:/db\"",
                                     value);
@@ -420,8 +425,8 @@ ngx_agent_canary_link_unix(ngx_conf_t *cf, ngx_str_t *value,
     }
 
     if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
-        return ngx_agent_canary_link_error(cf, "invalid URL \"%V\": %s",
-                                           value, u.err);
+        return ngx_agent_canary_link_conf_error(cf,
+                                    "invalid URL \"%V\": %s", value, u.err);
     }
 
     server->name = u.url;
@@ -436,7 +441,7 @@ static char *
 ngx_agent_canary_link_inet(ngx_conf_t *cf, ngx_str_t *value, ngx_str_t *rest,
     in_port_t port, ngx_agent_canary_server_t *server, ngx_str_t *database)
 {
-    u_char     *p, *at, *last;
+    u_char     *p, *last;
     ngx_url_t   u;
     ngx_str_t   scheme;
 
@@ -444,25 +449,14 @@ ngx_agent_canary_link_inet(ngx_conf_t *cf, ngx_str_t *value, ngx_str_t *rest,
     scheme.len = rest->data - value->data;
 
     if (rest->len < 2 || ngx_strncmp(rest->data, "//", 2) != 0) {
-        return ngx_agent_canary_link_error(cf,
+        return ngx_agent_canary_link_conf_error(cf,
                                     "invalid URL \"%V\", expected "
                                     "\"%V//host[:port][/db]\"",
                                     value, &scheme);
     }
 
-    last = rest->data + rest->len;
-
-    for (at = last - 1; at > rest->data && *at != '@'; at--) { /* void */ }
-
-    if (at > rest->data) {
-
-        /* what is before "@" does not get into the log */
-
-        return ngx_agent_canary_link_error(cf,
-                                    "invalid URL \"%V//...%*s\", expected no "
-                                    "user or password in it but the options "
-                                    "\"username=\" and \"password_file=\"",
-                                    &scheme, (size_t) (last - at), at);
+    if (ngx_agent_canary_link_userinfo(cf, &scheme, rest) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
     }
 
     ngx_memzero(&u, sizeof(ngx_url_t));
@@ -471,6 +465,8 @@ ngx_agent_canary_link_inet(ngx_conf_t *cf, ngx_str_t *value, ngx_str_t *rest,
     u.url.len = rest->len - 2;
     u.default_port = port;
     u.no_resolve = 1;
+
+    last = rest->data + rest->len;
 
     p = ngx_strlchr(u.url.data, last, '/');
 
@@ -485,7 +481,7 @@ ngx_agent_canary_link_inet(ngx_conf_t *cf, ngx_str_t *value, ngx_str_t *rest,
 
     } else if (ngx_parse_url(cf->pool, &u) == NGX_OK
                && u.family != AF_UNIX && u.uri.len == 0
-               && (u.naddrs || ngx_agent_canary_link_is_host(&u.host)))
+               && (u.naddrs || ngx_agent_canary_server_is_host(&u.host)))
     {
         u.err = NULL;
 
@@ -494,7 +490,7 @@ ngx_agent_canary_link_inet(ngx_conf_t *cf, ngx_str_t *value, ngx_str_t *rest,
     }
 
     if (u.err) {
-        return ngx_agent_canary_link_error(cf,
+        return ngx_agent_canary_link_conf_error(cf,
                                     "invalid URL \"%V\", expected "
                                     "\"%V//host[:port][/db]\": %s",
                                     value, &scheme, u.err);
@@ -515,23 +511,27 @@ ngx_agent_canary_link_inet(ngx_conf_t *cf, ngx_str_t *value, ngx_str_t *rest,
 }
 
 
-static ngx_uint_t
-ngx_agent_canary_link_is_host(ngx_str_t *host)
+/* What is before "@" does not get into the log. */
+
+static char *
+ngx_agent_canary_link_userinfo(ngx_conf_t *cf, ngx_str_t *scheme,
+    ngx_str_t *rest)
 {
-    u_char      ch;
-    ngx_uint_t  i;
+    u_char  *at, *last;
 
-    for (i = 0; i < host->len; i++) {
-        ch = host->data[i];
+    last = rest->data + rest->len;
 
-        if ((ch < '0' || ch > '9') && (ch < 'a' || ch > 'z')
-            && (ch < 'A' || ch > 'Z') && ch != '.' && ch != '-' && ch != '_')
-        {
-            return 0;
-        }
+    for (at = last - 1; at > rest->data && *at != '@'; at--) { /* void */ }
+
+    if (at == rest->data) {
+        return NGX_CONF_OK;
     }
 
-    return host->len <= NGX_AGENT_CANARY_HOST_MAX;
+    return ngx_agent_canary_link_conf_error(cf,
+                                "invalid URL \"%V//...%*s\", expected no "
+                                "user or password in it but the options "
+                                "\"username=\" and \"password_file=\"",
+                                scheme, (size_t) (last - at), at);
 }
 
 
@@ -548,13 +548,13 @@ ngx_agent_canary_link_database(ngx_conf_t *cf, ngx_str_t *value,
     n = ngx_atoi(text->data, text->len);
 
     if (n == NGX_ERROR || n > NGX_AGENT_CANARY_DATABASE_MAX) {
-        return ngx_agent_canary_link_error(cf,
+        return ngx_agent_canary_link_conf_error(cf,
                                     "invalid database \"%V\" in URL \"%V\", "
                                     "expected a number", text, value);
     }
 
     if (scheme->database != NGX_CONF_UNSET && scheme->database != n) {
-        return ngx_agent_canary_link_error(cf,
+        return ngx_agent_canary_link_conf_error(cf,
                                     "database \"%V\" in URL \"%V\" is not "
                                     "the one of the URL before it",
                                     text, value);
@@ -578,7 +578,7 @@ ngx_agent_canary_link_check(ngx_conf_t *cf, ngx_agent_canary_link_t *link,
     ngx_agent_canary_link_option_t  *option;
 
     if (link->servers.nelts == 0) {
-        return ngx_agent_canary_link_error(cf,
+        return ngx_agent_canary_link_conf_error(cf,
                                     "no URL, expected "
                                     "\"redis://host[:port][/db]\", "
                                     "\"rediss://host[:port][/db]\" or "
@@ -588,7 +588,7 @@ ngx_agent_canary_link_check(ngx_conf_t *cf, ngx_agent_canary_link_t *link,
     if (link->servers.nelts > 1 && options->sentinel.len == 0) {
         servers = link->servers.elts;
 
-        return ngx_agent_canary_link_error(cf,
+        return ngx_agent_canary_link_conf_error(cf,
                                     "several URLs up to \"%V\", expected one, "
                                     "or \"sentinel=name\" when these are "
                                     "Sentinels",
@@ -604,14 +604,14 @@ ngx_agent_canary_link_check(ngx_conf_t *cf, ngx_agent_canary_link_t *link,
         }
 
         if (option->sentinel && options->sentinel.len == 0) {
-            return ngx_agent_canary_link_error(cf,
+            return ngx_agent_canary_link_conf_error(cf,
                                         "invalid parameter \"%V=%V\", it "
                                         "needs \"sentinel=\"",
                                         &option->name, slot);
         }
 
         if (option->tls && !scheme->tls) {
-            return ngx_agent_canary_link_error(cf,
+            return ngx_agent_canary_link_conf_error(cf,
                                         "invalid parameter \"%V=%V\", it "
                                         "needs a \"rediss://\" URL",
                                         &option->name, slot);
@@ -629,7 +629,6 @@ ngx_agent_canary_link_prefix(ngx_conf_t *cf, ngx_agent_canary_link_t *link,
     ngx_uint_t  i;
 
     if (value->len == 0) {
-        ngx_str_set(&link->prefix, "agent-canary:");
         return NGX_CONF_OK;
     }
 
@@ -640,7 +639,7 @@ ngx_agent_canary_link_prefix(ngx_conf_t *cf, ngx_agent_canary_link_t *link,
     }
 
     if (i != value->len || value->len > NGX_AGENT_CANARY_PREFIX_MAX) {
-        return ngx_agent_canary_link_error(cf,
+        return ngx_agent_canary_link_conf_error(cf,
                                     "invalid parameter \"prefix=%V\", "
                                     "expected up to %d printable ASCII "
                                     "characters without spaces", value,
@@ -660,14 +659,13 @@ ngx_agent_canary_link_time(ngx_conf_t *cf, char *name, ngx_str_t *value,
     ngx_int_t  n;
 
     if (value->len == 0) {
-        *time = (name[0] == 'p') ? 5000 : 1000;
         return NGX_CONF_OK;
     }
 
     n = ngx_parse_time(value, 0);
 
     if (n == NGX_ERROR || (ngx_msec_t) n < min || (ngx_msec_t) n > max) {
-        return ngx_agent_canary_link_error(cf,
+        return ngx_agent_canary_link_conf_error(cf,
                                     "invalid parameter \"%s=%V\", expected "
                                     "a time from %Mms to %Ms",
                                     name, value, min, max / 1000);
@@ -686,7 +684,7 @@ ngx_agent_canary_link_credentials(ngx_conf_t *cf, char *kind,
     if (file->len == 0) {
 
         if (username->len) {
-            return ngx_agent_canary_link_error(cf,
+            return ngx_agent_canary_link_conf_error(cf,
                                         "invalid parameter "
                                         "\"%susername=%V\", it needs "
                                         "\"%spassword_file=\"",
@@ -751,7 +749,7 @@ ngx_agent_canary_link_password_read(ngx_conf_t *cf, ngx_str_t *name,
     }
 
     if (!ngx_is_file(&fi)) {
-        return ngx_agent_canary_link_error(cf,
+        return ngx_agent_canary_link_conf_error(cf,
                                     "password file \"%V\" is not a file",
                                     name);
     }
@@ -789,14 +787,14 @@ ngx_agent_canary_link_password_read(ngx_conf_t *cf, ngx_str_t *name,
     password->len = last - p;
 
     if (password->len == 0) {
-        return ngx_agent_canary_link_error(cf,
+        return ngx_agent_canary_link_conf_error(cf,
                                     "password file \"%V\" is empty", name);
     }
 
     if (password->len > NGX_AGENT_CANARY_PASSWORD_MAX
         || ngx_strlchr(p, last, LF))
     {
-        return ngx_agent_canary_link_error(cf,
+        return ngx_agent_canary_link_conf_error(cf,
                                     "password file \"%V\" holds too much, "
                                     "expected one line of up to %d bytes",
                                     name, NGX_AGENT_CANARY_PASSWORD_MAX);
@@ -835,7 +833,7 @@ ngx_agent_canary_link_ssl(ngx_conf_t *cf, ngx_agent_canary_link_t *link,
     link->access.ssl_name = options->ssl_name;
 
     if (!options->ssl_certificate.len != !options->ssl_certificate_key.len) {
-        return ngx_agent_canary_link_error(cf,
+        return ngx_agent_canary_link_conf_error(cf,
                                     "invalid parameter \"ssl_certificate%s=%V"
                                     "\", \"ssl_certificate=\" and "
                                     "\"ssl_certificate_key=\" need each other",
@@ -882,7 +880,7 @@ ngx_agent_canary_link_ssl_verify(ngx_conf_t *cf,
     if (value->len
         && (value->len != 2 || ngx_strncmp(value->data, "on", 2) != 0))
     {
-        return ngx_agent_canary_link_error(cf,
+        return ngx_agent_canary_link_conf_error(cf,
                                     "invalid parameter \"ssl_verify=%V\", "
                                     "expected \"on\" or \"off\"", value);
     }
@@ -968,7 +966,7 @@ ngx_agent_canary_link_init(ngx_conf_t *cf, ngx_agent_canary_main_conf_t *mcf)
 
 
 static char *
-ngx_agent_canary_link_error(ngx_conf_t *cf, const char *fmt, ...)
+ngx_agent_canary_link_conf_error(ngx_conf_t *cf, const char *fmt, ...)
 {
     u_char    *p;
     va_list    args;

@@ -17,6 +17,9 @@ static void ngx_agent_canary_metrics_states(ngx_agent_canary_main_conf_t *mcf,
     ngx_agent_canary_out_t *out);
 static void ngx_agent_canary_metrics_decisions(
     ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_out_t *out);
+static void ngx_agent_canary_metric_value(ngx_agent_canary_out_t *out,
+    const char *name, const char *type, const char *help,
+    ngx_atomic_uint_t value);
 static void ngx_agent_canary_metric(ngx_agent_canary_out_t *out,
     const char *name, const char *type, const char *help);
 
@@ -48,7 +51,6 @@ static void
 ngx_agent_canary_metrics_instance(ngx_agent_canary_main_conf_t *mcf,
     ngx_agent_canary_out_t *out)
 {
-    ngx_uint_t                       i;
     ngx_msec_int_t                   age;
     ngx_agent_canary_zone_t         *zone;
     ngx_agent_canary_shctx_t        *sh;
@@ -58,49 +60,6 @@ ngx_agent_canary_metrics_instance(ngx_agent_canary_main_conf_t *mcf,
     sh = zone->sh;
     link = &sh->link;
 
-    struct {
-        const char         *name;
-        const char         *type;
-        const char         *help;
-        ngx_atomic_uint_t   value;
-    } metrics[] = {
-
-        { "agent_canary_redis_up", "gauge",
-          "Whether Redis confirms the flags once a second.",
-          ngx_agent_canary_zone_fresh(zone) },
-
-        { "agent_canary_redis_connects_total", "counter",
-          "Attempts to connect to Redis.", link->connects },
-
-        { "agent_canary_redis_failures_total", "counter",
-          "Connections to Redis that failed or were lost.", link->failures },
-
-        { "agent_canary_redis_flag_reads_total", "counter",
-          "Flags read from Redis.", link->reads },
-
-        { "agent_canary_redis_invalidations_total", "counter",
-          "Invalidation messages received from Redis.", link->pushes },
-
-        { "agent_canary_zone_size_bytes", "gauge",
-          "Size of the shared memory zone.", zone->shm_zone->shm.size },
-
-        { "agent_canary_zone_free_bytes", "gauge",
-          "Free pages of the shared memory zone.",
-          zone->shpool->pfree * ngx_pagesize },
-
-        { "agent_canary_zone_refused_total", "counter",
-          "Updates of flags that found no room in the zone.", sh->refused },
-
-        { "agent_canary_state_pending", "gauge",
-          "Whether a change is not in the state file yet.",
-          mcf->state && sh->changes != sh->saved },
-
-        { "agent_canary_state_failures_total", "counter",
-          "Failed attempts to write the state file.", sh->save_failures },
-
-        { NULL, NULL, NULL, 0 }
-    };
-
     ngx_agent_canary_metric(out, "agent_canary_info", "gauge",
                             "Version of the module, and the id of this run.");
     ngx_agent_canary_out(out, "agent_canary_info{version=\"%s\","
@@ -108,12 +67,47 @@ ngx_agent_canary_metrics_instance(ngx_agent_canary_main_conf_t *mcf,
                          NGX_AGENT_CANARY_VERSION, NGINX_VERSION,
                          sizeof(sh->boot_id), sh->boot_id);
 
-    for (i = 0; metrics[i].name; i++) {
-        ngx_agent_canary_metric(out, metrics[i].name, metrics[i].type,
-                                metrics[i].help);
-        ngx_agent_canary_out(out, "%s %uA\n", metrics[i].name,
-                             metrics[i].value);
-    }
+    ngx_agent_canary_metric_value(out, "agent_canary_redis_up", "gauge",
+                        "Whether Redis confirms the flags once a second.",
+                        ngx_agent_canary_zone_fresh(zone));
+
+    ngx_agent_canary_metric_value(out, "agent_canary_redis_connects_total",
+                        "counter", "Attempts to connect to Redis.",
+                        link->connects);
+
+    ngx_agent_canary_metric_value(out, "agent_canary_redis_failures_total",
+                        "counter",
+                        "Connections to Redis that failed or were lost.",
+                        link->failures);
+
+    ngx_agent_canary_metric_value(out, "agent_canary_redis_flag_reads_total",
+                        "counter", "Flags read from Redis.", link->reads);
+
+    ngx_agent_canary_metric_value(out,
+                        "agent_canary_redis_invalidations_total", "counter",
+                        "Invalidation messages received from Redis.",
+                        link->pushes);
+
+    ngx_agent_canary_metric_value(out, "agent_canary_zone_size_bytes",
+                        "gauge", "Size of the shared memory zone.",
+                        zone->shm_zone->shm.size);
+
+    ngx_agent_canary_metric_value(out, "agent_canary_zone_free_bytes",
+                        "gauge", "Free pages of the shared memory zone.",
+                        zone->shpool->pfree * ngx_pagesize);
+
+    ngx_agent_canary_metric_value(out, "agent_canary_zone_refused_total",
+                        "counter",
+                        "Updates of flags that found no room in the zone.",
+                        sh->refused);
+
+    ngx_agent_canary_metric_value(out, "agent_canary_state_pending", "gauge",
+                        "Whether a change is not in the state file yet.",
+                        mcf->state && sh->changes != sh->saved);
+
+    ngx_agent_canary_metric_value(out, "agent_canary_state_failures_total",
+                        "counter", "Failed attempts to write the state file.",
+                        sh->save_failures);
 
     age = ngx_agent_canary_zone_age(zone);
 
@@ -146,7 +140,7 @@ ngx_agent_canary_metrics_flags(ngx_agent_canary_main_conf_t *mcf,
         len = canary_percent_format(percent, flag[i]->known
                                              ? flag[i]->parsed.percent : 0);
         ngx_agent_canary_out(out, "agent_canary_flag_percent{flag=\"%V\"} "
-                             "%*s\n", &flag[i]->name, len, percent);
+                             "%*s\n", &flag[i]->sn.str, len, percent);
     }
 
     ngx_agent_canary_metric(out, "agent_canary_flag_enabled", "gauge",
@@ -154,7 +148,7 @@ ngx_agent_canary_metrics_flags(ngx_agent_canary_main_conf_t *mcf,
 
     for (i = 0; i < mcf->flags.nelts; i++) {
         ngx_agent_canary_out(out, "agent_canary_flag_enabled{flag=\"%V\"} "
-                             "%d\n", &flag[i]->name,
+                             "%d\n", &flag[i]->sn.str,
                              flag[i]->known && flag[i]->parsed.enabled);
     }
 
@@ -163,7 +157,7 @@ ngx_agent_canary_metrics_flags(ngx_agent_canary_main_conf_t *mcf,
 
     for (i = 0; i < mcf->flags.nelts; i++) {
         ngx_agent_canary_out(out, "agent_canary_flag_epoch{flag=\"%V\"} "
-                             "%uL\n", &flag[i]->name,
+                             "%uL\n", &flag[i]->sn.str,
                              flag[i]->known ? flag[i]->parsed.epoch : 0);
     }
 
@@ -172,8 +166,8 @@ ngx_agent_canary_metrics_flags(ngx_agent_canary_main_conf_t *mcf,
 
     for (i = 0; i < mcf->flags.nelts; i++) {
         ngx_agent_canary_out(out, "agent_canary_flag_tripped{flag=\"%V\"} "
-                             "%ui\n", &flag[i]->name,
-                             ngx_agent_canary_tripped(flag[i]));
+                             "%ui\n", &flag[i]->sn.str,
+                             ngx_agent_canary_flag_tripped(flag[i]));
     }
 }
 
@@ -200,8 +194,8 @@ ngx_agent_canary_metrics_states(ngx_agent_canary_main_conf_t *mcf,
         }
 
         ngx_agent_canary_out(out, "agent_canary_flag_state{flag=\"%V\","
-                             "state=\"%s\"} 1\n", &flag[i]->name,
-                             ngx_agent_canary_state_name(mcf->zone,
+                             "state=\"%s\"} 1\n", &flag[i]->sn.str,
+                             ngx_agent_canary_flag_state_name(mcf->zone,
                                                          slot.state).data);
     }
 }
@@ -234,12 +228,21 @@ ngx_agent_canary_metrics_decisions(ngx_agent_canary_main_conf_t *mcf,
 
                 ngx_agent_canary_out(out, "agent_canary_decisions_total{"
                                      "flag=\"%V\",arm=\"%s\",reason=\"%s\"} "
-                                     "%uA\n", &flag[i]->name,
+                                     "%uA\n", &flag[i]->sn.str,
                                      canary_arm_names[arm].data,
                                      canary_reason_names[reason].data, n);
             }
         }
     }
+}
+
+
+static void
+ngx_agent_canary_metric_value(ngx_agent_canary_out_t *out, const char *name,
+    const char *type, const char *help, ngx_atomic_uint_t value)
+{
+    ngx_agent_canary_metric(out, name, type, help);
+    ngx_agent_canary_out(out, "%s %uA\n", name, value);
 }
 
 

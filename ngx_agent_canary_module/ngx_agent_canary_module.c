@@ -16,19 +16,22 @@
 #define NGX_AGENT_CANARY_STALE  10000
 
 
-static char *ngx_agent_canary(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *ngx_agent_canary_conf(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static char *ngx_agent_canary_parameter(ngx_conf_t *cf,
     ngx_agent_canary_binding_t *binding, ngx_str_t *parameter);
 static char *ngx_agent_canary_compile(ngx_conf_t *cf, ngx_str_t *text,
     ngx_agent_canary_value_t **value);
 static char *ngx_agent_canary_compile_variable(ngx_conf_t *cf,
     ngx_str_t *text, ngx_agent_canary_value_t *v);
+static void ngx_agent_canary_check_headers(ngx_conf_t *cf,
+    ngx_agent_canary_main_conf_t *mcf);
 static ngx_uint_t ngx_agent_canary_is_variable(ngx_str_t *value);
 static ngx_agent_canary_flag_t *ngx_agent_canary_flag_add(ngx_conf_t *cf,
     ngx_agent_canary_main_conf_t *mcf, ngx_str_t *name);
-static char *ngx_agent_canary_override(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-static char *ngx_agent_canary_stale_limit(ngx_conf_t *cf, ngx_command_t *cmd,
+static char *ngx_agent_canary_override_conf(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+static char *ngx_agent_canary_stale_conf(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static ngx_int_t ngx_agent_canary_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_agent_canary_postconfiguration(ngx_conf_t *cf);
@@ -37,8 +40,6 @@ static char *ngx_agent_canary_init_main_conf(ngx_conf_t *cf, void *conf);
 static void *ngx_agent_canary_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_agent_canary_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
-static ngx_agent_canary_main_conf_t *ngx_agent_canary_cycle_conf(
-    volatile ngx_cycle_t *cycle);
 static ngx_int_t ngx_agent_canary_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_agent_canary_init_process(ngx_cycle_t *cycle);
 static void ngx_agent_canary_exit_process(ngx_cycle_t *cycle);
@@ -48,35 +49,35 @@ static ngx_command_t  ngx_agent_canary_commands[] = {
 
     { ngx_string("agent_canary_zone"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE12,
-      ngx_agent_canary_zone,
+      ngx_agent_canary_zone_conf,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
 
     { ngx_string("agent_canary_redis"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_1MORE,
-      ngx_agent_canary_redis,
+      ngx_agent_canary_redis_conf,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
 
     { ngx_string("agent_canary_stale"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE2,
-      ngx_agent_canary_stale_limit,
+      ngx_agent_canary_stale_conf,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
 
     { ngx_string("agent_canary"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
-      ngx_agent_canary,
+      ngx_agent_canary_conf,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
 
     { ngx_string("agent_canary_override"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_agent_canary_override,
+      ngx_agent_canary_override_conf,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -90,7 +91,7 @@ static ngx_command_t  ngx_agent_canary_commands[] = {
 
     { ngx_string("agent_canary_api"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
-      ngx_agent_canary_api,
+      ngx_agent_canary_api_conf,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -133,7 +134,7 @@ ngx_module_t  ngx_agent_canary_module = {
 /* agent_canary flag key= baseline= candidate= [tenant=] | off */
 
 static char *
-ngx_agent_canary(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_agent_canary_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_agent_canary_loc_conf_t  *lcf = conf;
 
@@ -148,7 +149,15 @@ ngx_agent_canary(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+
+        if (cf->args->nelts > 2) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\" after \"off\"",
+                               &value[2]);
+            return NGX_CONF_ERROR;
+        }
+
         lcf->binding = NULL;
         return NGX_CONF_OK;
     }
@@ -280,6 +289,12 @@ ngx_agent_canary_compile(ngx_conf_t *cf, ngx_str_t *text,
 
     *value = v;
 
+    if (ngx_agent_canary_is_variable(text)) {
+        return ngx_agent_canary_compile_variable(cf, text, v);
+    }
+
+    v->index = NGX_ERROR;
+
     ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
 
     ccv.cf = cf;
@@ -290,10 +305,7 @@ ngx_agent_canary_compile(ngx_conf_t *cf, ngx_str_t *text,
         return NGX_CONF_ERROR;
     }
 
-    v->index = NGX_ERROR;
-
-    return ngx_agent_canary_is_variable(text)
-           ? ngx_agent_canary_compile_variable(cf, text, v) : NGX_CONF_OK;
+    return NGX_CONF_OK;
 }
 
 
@@ -301,9 +313,11 @@ static char *
 ngx_agent_canary_compile_variable(ngx_conf_t *cf, ngx_str_t *text,
     ngx_agent_canary_value_t *v)
 {
-    u_char      *p;
-    ngx_str_t    name;
-    ngx_uint_t   i;
+    u_char                         *p;
+    ngx_str_t                       name;
+    ngx_uint_t                      i;
+    ngx_agent_canary_value_t      **value;
+    ngx_agent_canary_main_conf_t   *mcf;
 
     name.len = text->len - 1;
     name.data = text->data + 1;
@@ -334,8 +348,53 @@ ngx_agent_canary_compile_variable(ngx_conf_t *cf, ngx_str_t *text,
     v->header.len = name.len;
     v->header.data = p;
     v->hash = ngx_hash_key(p, name.len);
+    v->name = text;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_agent_canary_module);
+
+    value = ngx_array_push(&mcf->values);
+    if (value == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *value = v;
 
     return NGX_CONF_OK;
+}
+
+
+/*
+ * The configuration may give "$http_name" a meaning of its own, with "set",
+ * "map" or "auth_request_set": such a value is not the header.
+ */
+
+static void
+ngx_agent_canary_check_headers(ngx_conf_t *cf,
+    ngx_agent_canary_main_conf_t *mcf)
+{
+    ngx_uint_t                   i, n;
+    ngx_hash_key_t              *key;
+    ngx_agent_canary_value_t   **value;
+    ngx_http_core_main_conf_t   *cmcf;
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    key = cmcf->variables_keys->keys.elts;
+    value = mcf->values.elts;
+
+    for (i = 0; i < mcf->values.nelts; i++) {
+        for (n = 0; n < cmcf->variables_keys->keys.nelts; n++) {
+
+            if (key[n].key.len == value[i]->name->len - 1
+                && ngx_strncasecmp(key[n].key.data, value[i]->name->data + 1,
+                                   key[n].key.len)
+                   == 0)
+            {
+                value[i]->header.len = 0;
+                break;
+            }
+        }
+    }
 }
 
 
@@ -375,8 +434,7 @@ static ngx_agent_canary_flag_t *
 ngx_agent_canary_flag_add(ngx_conf_t *cf, ngx_agent_canary_main_conf_t *mcf,
     ngx_str_t *name)
 {
-    ngx_str_node_t            *node;
-    ngx_agent_canary_flag_t   *flag, **slot;
+    ngx_agent_canary_flag_t  *flag, **slot;
 
     flag = ngx_agent_canary_flag_find(mcf, name);
     if (flag) {
@@ -391,13 +449,12 @@ ngx_agent_canary_flag_add(ngx_conf_t *cf, ngx_agent_canary_main_conf_t *mcf,
     }
 
     *slot = flag;
-    flag->name = *name;
 
-    node = &flag->sn;
-    node->str = *name;
-    node->node.key = ngx_crc32_short(name->data, name->len);
+    flag->index = mcf->flags.nelts - 1;
+    flag->sn.str = *name;
+    flag->sn.node.key = ngx_crc32_short(name->data, name->len);
 
-    ngx_rbtree_insert(&mcf->names, &node->node);
+    ngx_rbtree_insert(&mcf->names, &flag->sn.node);
 
     return flag;
 }
@@ -413,7 +470,7 @@ ngx_agent_canary_flag_find(ngx_agent_canary_main_conf_t *mcf, ngx_str_t *name)
 
 
 static char *
-ngx_agent_canary_override(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_agent_canary_override_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_agent_canary_loc_conf_t  *lcf = conf;
 
@@ -437,7 +494,7 @@ ngx_agent_canary_override(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 /* agent_canary_stale time hold|baseline */
 
 static char *
-ngx_agent_canary_stale_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_agent_canary_stale_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_agent_canary_main_conf_t  *mcf = conf;
 
@@ -503,23 +560,17 @@ ngx_agent_canary_postconfiguration(ngx_conf_t *cf)
 
     binding = mcf->bindings.elts;
 
-    if (mcf->zone == NULL) {
+    if (mcf->zone == NULL || mcf->link == NULL) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"agent_canary %V\" needs \"agent_canary_zone\" "
+                      "\"agent_canary %V\" needs \"%s\" "
                       "in the http block, in %s:%ui",
-                      &binding[0]->flag->name, binding[0]->file_name,
-                      binding[0]->line);
+                      &binding[0]->flag->sn.str,
+                      mcf->zone ? "agent_canary_redis" : "agent_canary_zone",
+                      binding[0]->file_name, binding[0]->line);
         return NGX_ERROR;
     }
 
-    if (mcf->link == NULL) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"agent_canary %V\" needs \"agent_canary_redis\" "
-                      "in the http block, in %s:%ui",
-                      &binding[0]->flag->name, binding[0]->file_name,
-                      binding[0]->line);
-        return NGX_ERROR;
-    }
+    ngx_agent_canary_check_headers(cf, mcf);
 
     if (ngx_agent_canary_find_upstreams(cf, mcf) != NGX_OK) {
         return NGX_ERROR;
@@ -557,6 +608,9 @@ ngx_agent_canary_create_main_conf(ngx_conf_t *cf)
         != NGX_OK
         || ngx_array_init(&mcf->bindings, cf->pool, 4,
                           sizeof(ngx_agent_canary_binding_t *))
+           != NGX_OK
+        || ngx_array_init(&mcf->values, cf->pool, 4,
+                          sizeof(ngx_agent_canary_value_t *))
            != NGX_OK)
     {
         return NULL;
@@ -612,15 +666,22 @@ ngx_agent_canary_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 }
 
 
-/* NULL without an http block, or when no flag is routed. */
-
-static ngx_agent_canary_main_conf_t *
+ngx_agent_canary_main_conf_t *
 ngx_agent_canary_cycle_conf(volatile ngx_cycle_t *cycle)
 {
+    ngx_uint_t                     i;
     ngx_agent_canary_main_conf_t  *mcf;
 
     if (ngx_is_init_cycle(cycle)) {
         return NULL;
+    }
+
+    /* the cycle before a reload may not have had this module at all */
+
+    for (i = 0; cycle->modules[i] != &ngx_agent_canary_module; i++) {
+        if (cycle->modules[i] == NULL) {
+            return NULL;
+        }
     }
 
     mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_agent_canary_module);
@@ -639,11 +700,25 @@ ngx_agent_canary_init_module(ngx_cycle_t *cycle)
     mcf = ngx_agent_canary_cycle_conf(cycle);
     old = ngx_agent_canary_cycle_conf(ngx_cycle);
 
-    if (mcf && old && old->zone->sh != mcf->zone->sh) {
+    if (old && (mcf == NULL || old->zone->sh != mcf->zone->sh)) {
+        old->zone->sh->generation++;
+    }
 
-        /* old workers may live on for hours, their zone is out of date */
+    if (mcf == NULL) {
+        return NGX_OK;
+    }
 
-        old->zone->sh->superseded = 1;
+    mcf->generation = ++mcf->zone->sh->generation;
+
+    if (mcf->state
+        && (old == NULL
+            || old->state == NULL
+            || old->state->path.len != mcf->state->path.len
+            || ngx_strcmp(old->state->path.data, mcf->state->path.data) != 0))
+    {
+        /* this file has nothing yet of what the zone knows */
+
+        mcf->zone->sh->saved = 0;
     }
 
     return NGX_OK;

@@ -16,7 +16,6 @@
 #include <ngx_http.h>
 
 #include "../canary/flag.h"
-#include "../canary/known.h"
 
 
 #define NGX_AGENT_CANARY_VERSION  "0.1.0"
@@ -34,8 +33,8 @@ typedef struct ngx_agent_canary_state_s  ngx_agent_canary_state_t;
  */
 
 typedef struct {
-    ngx_str_node_t               sn;        /* must be first */
-    ngx_str_t                    name;
+    ngx_str_node_t               sn;        /* the name; must be first */
+    ngx_uint_t                   index;     /* in the flags of main conf */
     ngx_agent_canary_node_t     *node;
 
     ngx_atomic_uint_t            version;
@@ -50,7 +49,6 @@ typedef struct {
     ngx_agent_canary_zone_t     *zone;
     ngx_agent_canary_state_t    *state;     /* NULL: no state= */
     ngx_agent_canary_link_t     *link;      /* NULL: no agent_canary_redis */
-    ngx_http_upstream_srv_conf_t *upstream; /* the built-in one */
 
     ngx_array_t                  flags;     /* ngx_agent_canary_flag_t * */
     ngx_rbtree_t                 names;     /* of the flags */
@@ -59,6 +57,9 @@ typedef struct {
 
     ngx_msec_t                   stale;
     ngx_uint_t                   stale_action;  /* canary_stale_e */
+
+    ngx_atomic_uint_t            generation;    /* see the zone */
+    ngx_array_t                  values;    /* ngx_agent_canary_value_t * */
 
     ngx_int_t                    slot;      /* of the request's decisions in
                                                r->variables */
@@ -76,6 +77,7 @@ typedef struct {
     ngx_int_t                    index;     /* NGX_ERROR: not one variable */
     ngx_str_t                    header;    /* in lower case; empty: none */
     ngx_uint_t                   hash;      /* of the header */
+    ngx_str_t                   *name;      /* "$http_..." */
 } ngx_agent_canary_value_t;
 
 
@@ -104,6 +106,12 @@ typedef struct {
 
 ngx_agent_canary_flag_t *ngx_agent_canary_flag_find(
     ngx_agent_canary_main_conf_t *mcf, ngx_str_t *name);
+
+
+/* NULL without an http block or an agent_canary_zone in it. */
+
+ngx_agent_canary_main_conf_t *ngx_agent_canary_cycle_conf(
+    volatile ngx_cycle_t *cycle);
 
 
 extern ngx_module_t  ngx_agent_canary_module;

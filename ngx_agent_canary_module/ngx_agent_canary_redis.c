@@ -9,7 +9,6 @@
 
 
 #include "ngx_agent_canary_redis.h"
-#include "ngx_agent_canary_resp.h"
 
 #include <hiredis/hiredis.h>
 
@@ -23,11 +22,12 @@
 #define NGX_AGENT_CANARY_REDIS_READS     4
 
 /*
- * A reply has the timeout of its server to arrive; a long one as much again
- * for every 64k that did arrive, but not for ever.
+ * A reply has a second to arrive; a long one as much again for every 64k that
+ * did arrive, but not for ever.
  */
+#define NGX_AGENT_CANARY_REDIS_TIMEOUT   1000
+#define NGX_AGENT_CANARY_REDIS_LIMIT     30000
 #define NGX_AGENT_CANARY_REDIS_PROGRESS  65536
-#define NGX_AGENT_CANARY_REDIS_TIMEOUTS  30
 
 
 /* A command that was sent and whose reply has not arrived. */
@@ -45,7 +45,6 @@ struct ngx_agent_canary_redis_s {
     ngx_log_t                       log;
 
     ngx_addr_t                      addr;
-    ngx_peer_connection_t           peer;
     ngx_connection_t               *connection; /* NULL: closed */
 
     /* what a timer's data has to look like, see ngx_event_ident() */
@@ -60,9 +59,7 @@ struct ngx_agent_canary_redis_s {
     ngx_chain_t                    *out;
     ngx_chain_t                    *free;
 
-    redisReader                    *reader;
-    ngx_agent_canary_resp_t         resp;
-    ngx_pool_t                     *reply;  /* the one being read */
+    ngx_agent_canary_parser_t       parser;
 
     ngx_uint_t                      busy;
     unsigned                        connected:1;
@@ -71,17 +68,18 @@ struct ngx_agent_canary_redis_s {
     unsigned                        failed:1;
     unsigned                        closed:1;
 
-    ngx_str_t                       reason;
-    u_char                          text[192];
+    u_char                          reason[192];
 };
 
 
 static ngx_int_t ngx_agent_canary_redis_init(ngx_agent_canary_redis_t *rc);
-static void ngx_agent_canary_redis_free(void *data);
 static void ngx_agent_canary_redis_open(ngx_agent_canary_redis_t *rc);
+static ngx_int_t ngx_agent_canary_redis_open_socket(
+    ngx_agent_canary_redis_t *rc, ngx_peer_connection_t *pc);
 static void ngx_agent_canary_redis_read_handler(ngx_event_t *rev);
 static void ngx_agent_canary_redis_write_handler(ngx_event_t *wev);
 static void ngx_agent_canary_redis_deadline_handler(ngx_event_t *ev);
+static void ngx_agent_canary_redis_deadline(ngx_agent_canary_redis_t *rc);
 static void ngx_agent_canary_redis_leave(ngx_agent_canary_redis_t *rc);
 static void ngx_agent_canary_redis_connected(ngx_agent_canary_redis_t *rc);
 static ngx_err_t ngx_agent_canary_redis_test_connect(ngx_connection_t *c);
@@ -104,6 +102,8 @@ static void ngx_agent_canary_redis_select_handler(void *data,
     ngx_agent_canary_reply_t *reply);
 static void ngx_agent_canary_redis_ping_handler(void *data,
     ngx_agent_canary_reply_t *reply);
+static void ngx_agent_canary_redis_refused(ngx_agent_canary_redis_t *rc,
+    char *command, ngx_agent_canary_reply_t *reply);
 static ngx_int_t ngx_agent_canary_redis_queue(ngx_agent_canary_redis_t *rc,
     ngx_agent_canary_reply_pt handler, void *data, ngx_uint_t argc,
     ngx_str_t *argv);
@@ -113,53 +113,15 @@ static void ngx_agent_canary_redis_write(ngx_agent_canary_redis_t *rc);
 static void ngx_agent_canary_redis_read(ngx_agent_canary_redis_t *rc);
 static ngx_int_t ngx_agent_canary_redis_feed(ngx_agent_canary_redis_t *rc,
     u_char *buf, size_t len);
-static ngx_int_t ngx_agent_canary_redis_out(void *data, u_char *buf,
-    size_t len);
 static void ngx_agent_canary_redis_dispatch(ngx_agent_canary_redis_t *rc,
     ngx_agent_canary_reply_t *reply);
 static ngx_uint_t ngx_agent_canary_redis_is_push(
     ngx_agent_canary_reply_t *reply);
-static void *ngx_agent_canary_redis_string(const redisReadTask *task,
-    char *str, size_t len);
-#if (HIREDIS_MAJOR >= 1)
-static void *ngx_agent_canary_redis_array(const redisReadTask *task,
-    size_t nelts);
-static void *ngx_agent_canary_redis_double(const redisReadTask *task,
-    double value, char *str, size_t len);
-static void *ngx_agent_canary_redis_bool(const redisReadTask *task,
-    int value);
-#else
-static void *ngx_agent_canary_redis_array(const redisReadTask *task,
-    int nelts);
-#endif
-static void *ngx_agent_canary_redis_integer(const redisReadTask *task,
-    long long value);
-static void *ngx_agent_canary_redis_nil(const redisReadTask *task);
-static void ngx_agent_canary_redis_free_object(void *object);
-static ngx_agent_canary_reply_t *ngx_agent_canary_redis_object(
-    const redisReadTask *task, ngx_agent_canary_reply_type_e type);
 static void ngx_agent_canary_redis_fail(ngx_agent_canary_redis_t *rc,
     ngx_err_t err, const char *fmt, ...);
 static void ngx_agent_canary_redis_shut(ngx_agent_canary_redis_t *rc);
 static u_char *ngx_agent_canary_redis_log_error(ngx_log_t *log, u_char *buf,
     size_t len);
-
-
-/* RESP3 is refused before hiredis sees it; nothing may be left to it. */
-
-static redisReplyObjectFunctions  ngx_agent_canary_redis_functions = {
-    ngx_agent_canary_redis_string,         /* create string */
-    ngx_agent_canary_redis_array,          /* create array */
-    ngx_agent_canary_redis_integer,        /* create integer */
-#if (HIREDIS_MAJOR >= 1)
-    ngx_agent_canary_redis_double,         /* create double */
-#endif
-    ngx_agent_canary_redis_nil,            /* create nil */
-#if (HIREDIS_MAJOR >= 1)
-    ngx_agent_canary_redis_bool,           /* create bool */
-#endif
-    ngx_agent_canary_redis_free_object     /* free object */
-};
 
 
 ngx_agent_canary_redis_t *
@@ -196,10 +158,9 @@ ngx_agent_canary_redis_connect(ngx_agent_canary_redis_conf_t *conf)
 static ngx_int_t
 ngx_agent_canary_redis_init(ngx_agent_canary_redis_t *rc)
 {
-    u_char              *p;
-    ngx_str_t           *host;
-    ngx_addr_t          *addr;
-    ngx_pool_cleanup_t  *cln;
+    u_char      *p;
+    ngx_str_t   *host;
+    ngx_addr_t  *addr;
 
     addr = rc->conf.addr;
     host = &rc->conf.host;
@@ -244,96 +205,45 @@ ngx_agent_canary_redis_init(ngx_agent_canary_redis_t *rc)
     rc->deadline.log = &rc->log;
     rc->deadline.cancelable = 1;
 
-    rc->resp.out = ngx_agent_canary_redis_out;
-    rc->resp.data = rc;
-
-    cln = ngx_pool_cleanup_add(rc->pool, 0);
-    if (cln == NULL) {
-        return NGX_ERROR;
-    }
-
-    rc->reader = redisReaderCreateWithFunctions(
-                                            &ngx_agent_canary_redis_functions);
-    if (rc->reader == NULL) {
-        return NGX_ERROR;
-    }
-
-    rc->reader->privdata = rc;
-
-    /* an idle connection keeps no more than this of a long reply */
-
-    rc->reader->maxbuf = NGX_AGENT_CANARY_REDIS_PROGRESS;
-
-    cln->handler = ngx_agent_canary_redis_free;
-    cln->data = rc;
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_agent_canary_redis_free(void *data)
-{
-    ngx_agent_canary_redis_t *rc = data;
-
-    if (rc->reply) {
-        ngx_destroy_pool(rc->reply);
-    }
-
-    redisReaderFree(rc->reader);
+    return ngx_agent_canary_parser_init(&rc->parser, rc->pool, &rc->log);
 }
 
 
 static void
 ngx_agent_canary_redis_open(ngx_agent_canary_redis_t *rc)
 {
-    ngx_int_t          n;
-    ngx_err_t          err;
-    ngx_uint_t         level;
-    ngx_connection_t  *c;
-
-    rc->peer.sockaddr = rc->addr.sockaddr;
-    rc->peer.socklen = rc->addr.socklen;
-    rc->peer.name = &rc->addr.name;
-    rc->peer.get = ngx_event_get_peer;
-    rc->peer.log = &rc->log;
-    rc->peer.log_error = NGX_ERROR_INFO;
+    u_char                 *p, *last;
+    ngx_int_t               n;
+    ngx_err_t               err;
+    ngx_connection_t       *c;
+    ngx_peer_connection_t   pc;
 
     rc->since = ngx_current_msec;
     rc->start = ngx_current_msec;
 
-    /* a server that is away is told by on_error, not in the log each time */
-
-    level = rc->log.log_level;
-    rc->log.log_level = (level & NGX_LOG_DEBUG_ALL)
-                            ? level : ngx_min(level, NGX_LOG_ALERT);
-
-    ngx_set_socket_errno(0);
-
-    n = ngx_event_connect_peer(&rc->peer);
+    n = ngx_agent_canary_redis_open_socket(rc, &pc);
 
     err = ngx_socket_errno;
-
-    if (!rc->conf.quiet) {
-        rc->log.log_level = level;
-    }
 
     if (n == NGX_ERROR || n == NGX_BUSY || n == NGX_DECLINED) {
 
         /* told by the deadline handler: no handler runs before we return */
 
-        rc->reason.data = rc->text;
-        rc->reason.len = ngx_log_errno(
-                             ngx_snprintf(rc->text, 128, "connect to %V failed",
-                                          &rc->addr.name),
-                             rc->text + sizeof(rc->text), err)
-                         - rc->text;
+        last = rc->reason + sizeof(rc->reason) - 1;
+
+        p = ngx_snprintf(rc->reason, 128, "connect to %V failed",
+                         &rc->addr.name);
+        if (err) {
+            p = ngx_log_errno(p, last, err);
+        }
+
+        *p = '\0';
 
         ngx_add_timer(&rc->deadline, 1);
         return;
     }
 
-    c = rc->peer.connection;
+    c = pc.connection;
 
     c->data = rc;
     c->pool = rc->pool;
@@ -355,6 +265,42 @@ ngx_agent_canary_redis_open(ngx_agent_canary_redis_t *rc)
     if (n == NGX_OK) {
         ngx_post_event(c->write, &ngx_posted_next_events);
     }
+}
+
+
+/* A server that is away is told by on_error, not in the log each time. */
+
+static ngx_int_t
+ngx_agent_canary_redis_open_socket(ngx_agent_canary_redis_t *rc,
+    ngx_peer_connection_t *pc)
+{
+    ngx_int_t   n;
+    ngx_uint_t  level;
+
+    ngx_memzero(pc, sizeof(ngx_peer_connection_t));
+
+    pc->sockaddr = rc->addr.sockaddr;
+    pc->socklen = rc->addr.socklen;
+    pc->name = &rc->addr.name;
+    pc->get = ngx_event_get_peer;
+    pc->log = &rc->log;
+    pc->log_error = NGX_ERROR_INFO;
+
+    level = rc->log.log_level;
+
+    if (!(level & NGX_LOG_DEBUG_ALL)) {
+        rc->log.log_level = ngx_min(level, NGX_LOG_ALERT);
+    }
+
+    ngx_set_socket_errno(0);
+
+    n = ngx_event_connect_peer(pc);
+
+    if (!rc->conf.quiet) {
+        rc->log.log_level = level;
+    }
+
+    return n;
 }
 
 
@@ -450,7 +396,6 @@ ngx_agent_canary_redis_write_handler(ngx_event_t *wev)
 static void
 ngx_agent_canary_redis_deadline_handler(ngx_event_t *ev)
 {
-    ngx_msec_t                 elapsed, timeout;
     ngx_connection_t          *ident;
     ngx_agent_canary_redis_t  *rc;
 
@@ -461,8 +406,6 @@ ngx_agent_canary_redis_deadline_handler(ngx_event_t *ev)
                    "agent canary redis deadline handler");
 
     rc->busy++;
-
-    timeout = rc->conf.access->timeout;
 
     if (rc->connection == NULL) {
         ngx_agent_canary_redis_fail(rc, 0, NULL);
@@ -477,23 +420,39 @@ ngx_agent_canary_redis_deadline_handler(ngx_event_t *ev)
     if (!rc->failed && !rc->closed
         && !(rc->ready && ngx_queue_empty(&rc->pending)))
     {
-        elapsed = ngx_current_msec - rc->since;
-
-        if (elapsed < timeout
-            && ngx_current_msec - rc->start
-               < timeout * NGX_AGENT_CANARY_REDIS_TIMEOUTS)
-        {
-            ngx_add_timer(&rc->deadline, timeout - elapsed);
-
-        } else {
-            ngx_agent_canary_redis_fail(rc, 0, "timed out after %M ms %s",
-                                 timeout,
-                                 rc->ready ? "waiting for a reply"
-                                           : rc->log.action);
-        }
+        ngx_agent_canary_redis_deadline(rc);
     }
 
     ngx_agent_canary_redis_leave(rc);
+}
+
+
+static void
+ngx_agent_canary_redis_deadline(ngx_agent_canary_redis_t *rc)
+{
+    ngx_msec_t  elapsed, timeout;
+
+    timeout = rc->ready ? NGX_AGENT_CANARY_REDIS_TIMEOUT
+                        : rc->conf.access->timeout;
+
+    elapsed = ngx_current_msec - rc->since;
+
+    if (elapsed >= timeout) {
+        ngx_agent_canary_redis_fail(rc, 0, "timed out after %M ms %s", timeout,
+                                    rc->ready ? "waiting for a reply"
+                                              : rc->log.action);
+        return;
+    }
+
+    if (rc->ready
+        && ngx_current_msec - rc->start >= NGX_AGENT_CANARY_REDIS_LIMIT)
+    {
+        ngx_agent_canary_redis_fail(rc, 0, "timed out after %d ms reading a "
+                                    "reply", NGX_AGENT_CANARY_REDIS_LIMIT);
+        return;
+    }
+
+    ngx_add_timer(&rc->deadline, timeout - elapsed);
 }
 
 
@@ -814,6 +773,9 @@ ngx_agent_canary_redis_auth_handler(void *data,
 {
     ngx_agent_canary_redis_t *rc = data;
 
+    ngx_log_debug1(NGX_LOG_DEBUG_EVENT, &rc->log, 0,
+                   "agent canary redis auth handler, type:%d", reply->type);
+
     if (ngx_agent_canary_reply_is(reply, NGX_AGENT_CANARY_REPLY_STATUS, "OK"))
     {
         return;
@@ -824,8 +786,7 @@ ngx_agent_canary_redis_auth_handler(void *data,
         return;
     }
 
-    ngx_agent_canary_redis_fail(rc, 0, "protocol error: unexpected reply "
-                                "to AUTH");
+    ngx_agent_canary_redis_refused(rc, "AUTH", reply);
 }
 
 
@@ -839,10 +800,8 @@ static void
 ngx_agent_canary_redis_auth_failed(ngx_agent_canary_redis_t *rc,
     ngx_str_t *text)
 {
-    size_t       n;
-    u_char      *p, *last;
-    ngx_str_t    s, *password;
-    u_char       buf[96];
+    size_t      i, n;
+    ngx_str_t   s, *password;
 
     s = *text;
 
@@ -855,16 +814,21 @@ ngx_agent_canary_redis_auth_failed(ngx_agent_canary_redis_t *rc,
     password = &rc->conf.access->password;
 
     for (n = 0; n + password->len <= s.len; n++) {
-        if (ngx_memcmp(s.data + n, password->data, password->len) == 0) {
+
+        for (i = 0; i < password->len; i++) {
+            if (s.data[n + i]
+                != ngx_agent_canary_reply_printable(password->data[i]))
+            {
+                break;
+            }
+        }
+
+        if (i == password->len) {
             s.len = 0;
         }
     }
 
-    p = buf;
-    last = ngx_agent_canary_redis_text(p, p + sizeof(buf), &s);
-
-    ngx_agent_canary_redis_fail(rc, 0, "authentication failed: %*s",
-                                (size_t) (last - p), p);
+    ngx_agent_canary_redis_fail(rc, 0, "authentication failed: %V", &s);
 }
 
 
@@ -874,19 +838,13 @@ ngx_agent_canary_redis_select_handler(void *data,
 {
     ngx_agent_canary_redis_t *rc = data;
 
-    u_char  *last;
-    u_char   buf[96];
+    ngx_log_debug1(NGX_LOG_DEBUG_EVENT, &rc->log, 0,
+                   "agent canary redis select handler, type:%d", reply->type);
 
-    if (ngx_agent_canary_reply_is(reply, NGX_AGENT_CANARY_REPLY_STATUS, "OK"))
+    if (!ngx_agent_canary_reply_is(reply, NGX_AGENT_CANARY_REPLY_STATUS, "OK"))
     {
-        return;
+        ngx_agent_canary_redis_refused(rc, "SELECT", reply);
     }
-
-    last = ngx_agent_canary_redis_text(buf, buf + sizeof(buf), &reply->str);
-
-    ngx_agent_canary_redis_fail(rc, 0, "SELECT %ui: %*s",
-                                rc->conf.access->database,
-                                (size_t) (last - buf), buf);
 }
 
 
@@ -896,29 +854,38 @@ ngx_agent_canary_redis_ping_handler(void *data,
 {
     ngx_agent_canary_redis_t *rc = data;
 
-    u_char  *last;
-    u_char   buf[96];
+    ngx_log_debug1(NGX_LOG_DEBUG_EVENT, &rc->log, 0,
+                   "agent canary redis ping handler, type:%d", reply->type);
 
-    if (ngx_agent_canary_reply_is(reply, NGX_AGENT_CANARY_REPLY_STATUS,
-                                  "PONG"))
+    if (!ngx_agent_canary_reply_is(reply, NGX_AGENT_CANARY_REPLY_STATUS,
+                                   "PONG"))
     {
-        rc->ready = 1;
-        rc->log.action = "talking to Redis";
-
-        rc->conf.on_ready(rc->conf.data);
+        ngx_agent_canary_redis_refused(rc, "PING", reply);
         return;
     }
 
-    if (reply->type == NGX_AGENT_CANARY_REPLY_ERROR) {
-        last = ngx_agent_canary_redis_text(buf, buf + sizeof(buf),
-                                           &reply->str);
+    rc->ready = 1;
+    rc->log.action = "talking to Redis";
 
-        ngx_agent_canary_redis_fail(rc, 0, "%*s", (size_t) (last - buf), buf);
-        return;
+    /* the time to connect is over, that of replies is not the same */
+
+    if (rc->deadline.timer_set) {
+        ngx_del_timer(&rc->deadline);
     }
 
-    ngx_agent_canary_redis_fail(rc, 0, "protocol error: unexpected reply "
-                                "to PING");
+    rc->conf.on_ready(rc->conf.data);
+}
+
+
+static void
+ngx_agent_canary_redis_refused(ngx_agent_canary_redis_t *rc, char *command,
+    ngx_agent_canary_reply_t *reply)
+{
+    u_char  buf[NGX_AGENT_CANARY_REPLY_TEXT];
+
+    ngx_agent_canary_redis_fail(rc, 0, "%s",
+                                ngx_agent_canary_reply_refused(reply, command,
+                                                        buf, sizeof(buf)));
 }
 
 
@@ -977,7 +944,7 @@ ngx_agent_canary_redis_queue(ngx_agent_canary_redis_t *rc,
     ngx_queue_insert_tail(&rc->pending, &pending->queue);
 
     if (!rc->deadline.timer_set) {
-        ngx_add_timer(&rc->deadline, rc->conf.access->timeout);
+        ngx_add_timer(&rc->deadline, NGX_AGENT_CANARY_REDIS_TIMEOUT);
     }
 
     /* commands of one turn of the event loop leave together */
@@ -1151,7 +1118,8 @@ static ngx_int_t
 ngx_agent_canary_redis_feed(ngx_agent_canary_redis_t *rc, u_char *buf,
     size_t len)
 {
-    void  *reply;
+    ngx_int_t                  n;
+    ngx_agent_canary_reply_t  *reply;
 
     rc->received += len;
 
@@ -1160,47 +1128,27 @@ ngx_agent_canary_redis_feed(ngx_agent_canary_redis_t *rc, u_char *buf,
         rc->since = ngx_current_msec;
     }
 
-    if (ngx_agent_canary_resp_filter(&rc->resp, buf, len) != NGX_OK) {
-        ngx_agent_canary_redis_fail(rc, 0, "protocol error: %s",
-                                    rc->resp.error[0]
-                                        ? (char *) rc->resp.error
-                                        : rc->reader->errstr);
-        return NGX_ERROR;
-    }
+    n = ngx_agent_canary_parser_feed(&rc->parser, buf, len);
 
-    for ( ;; ) {
+    while (n == NGX_OK) {
+        n = ngx_agent_canary_parser_next(&rc->parser, &reply);
 
-        if (redisReaderGetReply(rc->reader, &reply) != REDIS_OK) {
-            ngx_agent_canary_redis_fail(rc, 0, "protocol error: %s",
-                                        rc->reader->errstr);
-            return NGX_ERROR;
-        }
-
-        if (reply == NULL) {
+        if (n == NGX_AGAIN) {
             return NGX_OK;
         }
 
-        ngx_agent_canary_resp_next(&rc->resp);
+        if (n == NGX_OK) {
+            ngx_agent_canary_redis_dispatch(rc, reply);
 
-        ngx_agent_canary_redis_dispatch(rc, reply);
-
-        ngx_destroy_pool(rc->reply);
-        rc->reply = NULL;
-
-        if (rc->failed || rc->closed) {
-            return NGX_ERROR;
+            if (rc->failed || rc->closed) {
+                return NGX_ERROR;
+            }
         }
     }
-}
 
+    ngx_agent_canary_redis_fail(rc, 0, "protocol error: %s", rc->parser.error);
 
-static ngx_int_t
-ngx_agent_canary_redis_out(void *data, u_char *buf, size_t len)
-{
-    ngx_agent_canary_redis_t *rc = data;
-
-    return (redisReaderFeed(rc->reader, (char *) buf, len) == REDIS_OK)
-               ? NGX_OK : NGX_ERROR;
+    return NGX_ERROR;
 }
 
 
@@ -1208,10 +1156,8 @@ static void
 ngx_agent_canary_redis_dispatch(ngx_agent_canary_redis_t *rc,
     ngx_agent_canary_reply_t *reply)
 {
-    u_char                      *last;
     ngx_queue_t                 *q;
     ngx_agent_canary_pending_t  *pending;
-    u_char                       buf[96];
 
     if (rc->conf.on_push && ngx_agent_canary_redis_is_push(reply)) {
         rc->conf.on_push(rc->conf.data, reply);
@@ -1221,11 +1167,8 @@ ngx_agent_canary_redis_dispatch(ngx_agent_canary_redis_t *rc,
     if (ngx_queue_empty(&rc->pending)) {
 
         if (reply->type == NGX_AGENT_CANARY_REPLY_ERROR) {
-            last = ngx_agent_canary_redis_text(buf, buf + sizeof(buf),
-                                               &reply->str);
-
-            ngx_agent_canary_redis_fail(rc, 0, "error from server: %*s",
-                                        (size_t) (last - buf), buf);
+            ngx_agent_canary_redis_fail(rc, 0, "error from server: %V",
+                                        &reply->str);
             return;
         }
 
@@ -1265,199 +1208,6 @@ ngx_agent_canary_redis_is_push(ngx_agent_canary_reply_t *reply)
 }
 
 
-/*
- * The functions below are called by hiredis.  NULL is a protocol error; with
- * an array it comes before hiredis enters the elements.
- */
-
-static void *
-ngx_agent_canary_redis_string(const redisReadTask *task, char *str,
-    size_t len)
-{
-    ngx_agent_canary_reply_t       *reply;
-    ngx_agent_canary_redis_t       *rc;
-    ngx_agent_canary_reply_type_e   type;
-
-    switch (task->type) {
-
-    case REDIS_REPLY_STATUS:
-        type = NGX_AGENT_CANARY_REPLY_STATUS;
-        break;
-
-    case REDIS_REPLY_ERROR:
-        type = NGX_AGENT_CANARY_REPLY_ERROR;
-        break;
-
-    case REDIS_REPLY_STRING:
-        type = NGX_AGENT_CANARY_REPLY_STRING;
-        break;
-
-    default:
-        return NULL;
-    }
-
-    reply = ngx_agent_canary_redis_object(task, type);
-    if (reply == NULL) {
-        return NULL;
-    }
-
-    rc = task->privdata;
-
-    reply->str.len = len;
-    reply->str.data = ngx_pnalloc(rc->reply, len);
-    if (reply->str.data == NULL) {
-        return NULL;
-    }
-
-    ngx_memcpy(reply->str.data, str, len);
-
-    return reply;
-}
-
-
-static void *
-#if (HIREDIS_MAJOR >= 1)
-ngx_agent_canary_redis_array(const redisReadTask *task, size_t nelts)
-#else
-ngx_agent_canary_redis_array(const redisReadTask *task, int nelts)
-#endif
-{
-    ngx_agent_canary_reply_t  *reply;
-    ngx_agent_canary_redis_t  *rc;
-
-    if (task->type != REDIS_REPLY_ARRAY
-        || nelts > NGX_AGENT_CANARY_RESP_ELEMENTS)
-    {
-        return NULL;
-    }
-
-    reply = ngx_agent_canary_redis_object(task, NGX_AGENT_CANARY_REPLY_ARRAY);
-    if (reply == NULL) {
-        return NULL;
-    }
-
-    rc = task->privdata;
-
-    reply->nelts = nelts;
-    reply->elts = ngx_pcalloc(rc->reply,
-                              nelts * sizeof(ngx_agent_canary_reply_t *));
-    if (reply->elts == NULL) {
-        return NULL;
-    }
-
-    return reply;
-}
-
-
-static void *
-ngx_agent_canary_redis_integer(const redisReadTask *task, long long value)
-{
-    ngx_agent_canary_reply_t  *reply;
-
-    reply = ngx_agent_canary_redis_object(task,
-                                          NGX_AGENT_CANARY_REPLY_INTEGER);
-    if (reply) {
-        reply->integer = value;
-    }
-
-    return reply;
-}
-
-
-static void *
-ngx_agent_canary_redis_nil(const redisReadTask *task)
-{
-    return ngx_agent_canary_redis_object(task, NGX_AGENT_CANARY_REPLY_NIL);
-}
-
-
-#if (HIREDIS_MAJOR >= 1)
-
-static void *
-ngx_agent_canary_redis_double(const redisReadTask *task, double value,
-    char *str, size_t len)
-{
-    return NULL;
-}
-
-
-static void *
-ngx_agent_canary_redis_bool(const redisReadTask *task, int value)
-{
-    return NULL;
-}
-
-#endif
-
-
-/* Objects go with the pool of their reply. */
-
-static void
-ngx_agent_canary_redis_free_object(void *object)
-{
-}
-
-
-static ngx_agent_canary_reply_t *
-ngx_agent_canary_redis_object(const redisReadTask *task,
-    ngx_agent_canary_reply_type_e type)
-{
-    ngx_agent_canary_reply_t  *reply, *parent;
-    ngx_agent_canary_redis_t  *rc;
-
-    rc = task->privdata;
-
-    if (rc->reply == NULL) {
-        rc->reply = ngx_create_pool(NGX_AGENT_CANARY_REDIS_POOL, &rc->log);
-        if (rc->reply == NULL) {
-            return NULL;
-        }
-    }
-
-    reply = ngx_pcalloc(rc->reply, sizeof(ngx_agent_canary_reply_t));
-    if (reply == NULL) {
-        return NULL;
-    }
-
-    reply->type = type;
-
-    if (task->parent) {
-        parent = task->parent->obj;
-        parent->elts[task->idx] = reply;
-    }
-
-    return reply;
-}
-
-
-u_char *
-ngx_agent_canary_redis_text(u_char *p, u_char *last, ngx_str_t *text)
-{
-    size_t  i;
-
-    for (i = 0; i < text->len && p < last; i++) {
-        *p++ = (text->data[i] >= 0x20 && text->data[i] < 0x7f)
-                   ? text->data[i] : '?';
-    }
-
-    return p;
-}
-
-
-ngx_uint_t
-ngx_agent_canary_reply_is(ngx_agent_canary_reply_t *reply,
-    ngx_agent_canary_reply_type_e type, char *text)
-{
-    if (reply->type != type) {
-        return 0;
-    }
-
-    return text == NULL
-           || (reply->str.len == ngx_strlen(text)
-               && ngx_memcmp(reply->str.data, text, reply->str.len) == 0);
-}
-
-
 /* fmt NULL: the reason is there already. */
 
 static void
@@ -1472,28 +1222,27 @@ ngx_agent_canary_redis_fail(ngx_agent_canary_redis_t *rc, ngx_err_t err,
     }
 
     if (fmt) {
-        last = rc->text + sizeof(rc->text);
+        last = rc->reason + sizeof(rc->reason) - 1;
 
         va_start(args, fmt);
-        p = ngx_vslprintf(rc->text, last, fmt, args);
+        p = ngx_vslprintf(rc->reason, last, fmt, args);
         va_end(args);
 
         if (err) {
             p = ngx_log_errno(p, last, err);
         }
 
-        rc->reason.data = rc->text;
-        rc->reason.len = p - rc->text;
+        *p = '\0';
     }
 
     ngx_log_debug1(NGX_LOG_DEBUG_EVENT, &rc->log, 0,
-                   "agent canary redis failed: %V", &rc->reason);
+                   "agent canary redis failed: %s", rc->reason);
 
     rc->failed = 1;
 
     ngx_agent_canary_redis_shut(rc);
 
-    rc->conf.on_error(rc->conf.data, &rc->reason);
+    rc->conf.on_error(rc->conf.data, (char *) rc->reason);
 }
 
 

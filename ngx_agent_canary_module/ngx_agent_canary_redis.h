@@ -2,10 +2,9 @@
 /*
  * One connection to a Redis server or a Sentinel, on nginx's events.
  *
- * The socket, the timers and TLS are nginx's; hiredis formats commands and
- * builds replies, and nothing outside ngx_agent_canary_redis.c knows it.
- * Everything a server sends is untrusted: sizes are bounded, and the caller
- * gets replies whose type it has to check.
+ * The socket, the timers and TLS are nginx's.  Everything a server sends is
+ * untrusted: sizes are bounded, and the caller gets replies whose type it has
+ * to check.
  */
 
 
@@ -18,38 +17,15 @@
 #include <ngx_event.h>
 #include <ngx_event_connect.h>
 
+#include "ngx_agent_canary_reply.h"
+
+
+/* A worker that is told to quit begins nothing new. */
+#define ngx_agent_canary_exiting()                                            \
+    (ngx_exiting || ngx_terminate || ngx_quit)
+
 
 typedef struct ngx_agent_canary_redis_s  ngx_agent_canary_redis_t;
-typedef struct ngx_agent_canary_reply_s  ngx_agent_canary_reply_t;
-
-
-typedef enum {
-    NGX_AGENT_CANARY_REPLY_STRING = 0,
-    NGX_AGENT_CANARY_REPLY_STATUS,
-    NGX_AGENT_CANARY_REPLY_ERROR,
-    NGX_AGENT_CANARY_REPLY_INTEGER,
-    NGX_AGENT_CANARY_REPLY_ARRAY,
-    NGX_AGENT_CANARY_REPLY_NIL
-} ngx_agent_canary_reply_type_e;
-
-
-/*
- * Lives until its handler returns.  What was too big to be kept is replaced
- * by an error that begins with "TOOBIG", see ngx_agent_canary_resp.h: as a
- * reply of its own or as an element.
- */
-
-struct ngx_agent_canary_reply_s {
-    ngx_agent_canary_reply_type_e   type;
-    ngx_str_t                       str;    /* string, status, error */
-    int64_t                         integer;
-    ngx_uint_t                      nelts;
-    ngx_agent_canary_reply_t      **elts;
-};
-
-
-typedef void (*ngx_agent_canary_reply_pt)(void *data,
-    ngx_agent_canary_reply_t *reply);
 
 
 /* How to reach a kind of server; made at configuration time. */
@@ -58,8 +34,7 @@ typedef struct {
     ngx_str_t                       username;   /* empty: the default user */
     ngx_str_t                       password;   /* empty: no AUTH */
     ngx_uint_t                      database;
-    ngx_msec_t                      timeout;    /* from connect to ready, and
-                                                   of every reply */
+    ngx_msec_t                      timeout;    /* from connect to ready */
 #if (NGX_SSL)
     ngx_ssl_t                      *ssl;        /* NULL: plain */
     ngx_str_t                       ssl_name;   /* empty: the host's name */
@@ -89,7 +64,7 @@ typedef struct {
                                                    and told then */
     void                           *data;
     void                          (*on_ready)(void *data);
-    void                          (*on_error)(void *data, ngx_str_t *reason);
+    void                          (*on_error)(void *data, char *reason);
     ngx_agent_canary_reply_pt       on_push;
 } ngx_agent_canary_redis_conf_t;
 
@@ -119,18 +94,6 @@ ngx_int_t ngx_agent_canary_redis_send(ngx_agent_canary_redis_t *rc,
  */
 
 void ngx_agent_canary_redis_close(ngx_agent_canary_redis_t *rc);
-
-/*
- * Appends what a server said as printable ASCII, cut to the room that is
- * left.  Returns the end.
- */
-
-u_char *ngx_agent_canary_redis_text(u_char *p, u_char *last, ngx_str_t *text);
-
-/* Says whether a reply is of the type and, with text, says just that. */
-
-ngx_uint_t ngx_agent_canary_reply_is(ngx_agent_canary_reply_t *reply,
-    ngx_agent_canary_reply_type_e type, char *text);
 
 
 #endif /* _NGX_AGENT_CANARY_REDIS_H_INCLUDED_ */

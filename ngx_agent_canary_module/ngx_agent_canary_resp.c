@@ -8,10 +8,10 @@
 
 
 /* Redis' own limit of a string, and an array nobody waits for the end of. */
-#define NGX_AGENT_CANARY_RESP_STRING_END  (512 * 1024 * 1024)
-#define NGX_AGENT_CANARY_RESP_ARRAY_END   (1024 * 1024)
+#define NGX_AGENT_CANARY_RESP_STRING_END  536870912
+#define NGX_AGENT_CANARY_RESP_ARRAY_END   1048576
 
-#define NGX_AGENT_CANARY_RESP_LINE_END    (16 * 1024)
+#define NGX_AGENT_CANARY_RESP_LINE_END    16384
 
 
 static u_char *ngx_agent_canary_resp_type(ngx_agent_canary_resp_t *resp,
@@ -235,7 +235,7 @@ ngx_agent_canary_resp_array_header(ngx_agent_canary_resp_t *resp,
 
     resp->elements += ngx_max(n, 0);
 
-    if (resp->elements > 2 * NGX_AGENT_CANARY_RESP_ELEMENTS) {
+    if (resp->elements > (ngx_uint_t) 2 * NGX_AGENT_CANARY_RESP_ELEMENTS) {
         ngx_agent_canary_resp_error(resp, "arrays of too many elements");
         return NGX_ERROR;
     }

@@ -21,15 +21,13 @@ static void ngx_agent_canary_sentinel_init(ngx_agent_canary_sentinel_t *s,
     ngx_agent_canary_server_t *server);
 static void ngx_agent_canary_sentinel_timer_handler(ngx_event_t *ev);
 static void ngx_agent_canary_sentinel_connect(void *data, ngx_addr_t *addr,
-    ngx_str_t *error);
+    char *error);
 static void ngx_agent_canary_sentinel_ask(void *data);
 static void ngx_agent_canary_sentinel_handler(void *data,
     ngx_agent_canary_reply_t *reply);
 static ngx_int_t ngx_agent_canary_sentinel_parse(
     ngx_agent_canary_sentinel_t *s, ngx_agent_canary_reply_t *reply);
-static void ngx_agent_canary_sentinel_failed(void *data, ngx_str_t *reason);
-static void ngx_agent_canary_sentinel_error(ngx_agent_canary_sentinel_t *s,
-    char *text);
+static void ngx_agent_canary_sentinel_failed(void *data, char *reason);
 static ngx_uint_t ngx_agent_canary_sentinel_fresh(
     ngx_agent_canary_sentinel_t *s);
 
@@ -105,8 +103,9 @@ ngx_agent_canary_sentinels_stop(ngx_agent_canary_sentinels_t *sentinels)
 
 ngx_int_t
 ngx_agent_canary_sentinels_master(ngx_agent_canary_sentinels_t *sentinels,
-    ngx_uint_t patience, ngx_agent_canary_master_t **master, ngx_str_t *error)
+    ngx_uint_t patience, ngx_agent_canary_master_t **master)
 {
+    u_char                       *p;
     ngx_uint_t                    i, j, votes, most, answers;
     ngx_agent_canary_sentinel_t  *s, *best;
 
@@ -146,12 +145,11 @@ ngx_agent_canary_sentinels_master(ngx_agent_canary_sentinels_t *sentinels,
         return NGX_OK;
     }
 
-    error->data = sentinels->error;
-    error->len = ngx_snprintf(sentinels->error, sizeof(sentinels->error),
-                              "%ui of %ui Sentinels answer, no majority of "
-                              "them knows a master \"%V\"",
-                              answers, sentinels->nelts, &sentinels->name)
-                 - sentinels->error;
+    p = ngx_snprintf(sentinels->error, sizeof(sentinels->error) - 1,
+                     "%ui of %ui Sentinels answer, no majority of them knows "
+                     "a master \"%V\"",
+                     answers, sentinels->nelts, &sentinels->name);
+    *p = '\0';
 
     return NGX_DECLINED;
 }
@@ -188,7 +186,7 @@ ngx_agent_canary_sentinel_timer_handler(ngx_event_t *ev)
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, s->sentinels->log, 0,
                    "agent canary sentinel timer: \"%V\"", &s->server->name);
 
-    if (ngx_exiting || ngx_terminate || ngx_quit) {
+    if (ngx_agent_canary_exiting()) {
         return;
     }
 
@@ -203,12 +201,15 @@ ngx_agent_canary_sentinel_timer_handler(ngx_event_t *ev)
 
 
 static void
-ngx_agent_canary_sentinel_connect(void *data, ngx_addr_t *addr,
-    ngx_str_t *error)
+ngx_agent_canary_sentinel_connect(void *data, ngx_addr_t *addr, char *error)
 {
     ngx_agent_canary_sentinel_t *s = data;
 
     ngx_agent_canary_redis_conf_t  conf;
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, s->sentinels->log, 0,
+                   "agent canary sentinel connect: \"%V\", %s",
+                   &s->server->name, error ? error : "found");
 
     if (addr == NULL) {
         ngx_agent_canary_sentinel_failed(s, error);
@@ -230,7 +231,7 @@ ngx_agent_canary_sentinel_connect(void *data, ngx_addr_t *addr,
     s->rc = ngx_agent_canary_redis_connect(&conf);
 
     if (s->rc == NULL) {
-        ngx_agent_canary_sentinel_error(s, "out of memory");
+        ngx_agent_canary_sentinel_failed(s, "out of memory");
     }
 }
 
@@ -241,6 +242,10 @@ ngx_agent_canary_sentinel_ask(void *data)
     ngx_agent_canary_sentinel_t *s = data;
 
     ngx_str_t  argv[3];
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, s->sentinels->log, 0,
+                   "agent canary sentinel ask: \"%V\", asking:%d",
+                   &s->server->name, s->asking);
 
     ngx_add_timer(&s->timer, NGX_AGENT_CANARY_SENTINEL_POLL);
 
@@ -261,7 +266,7 @@ ngx_agent_canary_sentinel_ask(void *data)
                                     s, 3, argv)
         != NGX_OK)
     {
-        ngx_agent_canary_sentinel_error(s, "out of memory");
+        ngx_agent_canary_sentinel_failed(s, "out of memory");
     }
 }
 
@@ -271,23 +276,13 @@ ngx_agent_canary_sentinel_handler(void *data, ngx_agent_canary_reply_t *reply)
 {
     ngx_agent_canary_sentinel_t *s = data;
 
-    u_char  *p;
-    u_char   buf[128];
+    u_char  buf[NGX_AGENT_CANARY_REPLY_TEXT];
 
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, s->sentinels->log, 0,
                    "agent canary sentinel \"%V\" answered, type %d",
                    &s->server->name, reply->type);
 
     s->asking = 0;
-
-    if (reply->type == NGX_AGENT_CANARY_REPLY_ERROR) {
-        p = ngx_agent_canary_redis_text(buf, buf + sizeof(buf) - 1,
-                                        &reply->str);
-        *p = '\0';
-
-        ngx_agent_canary_sentinel_error(s, (char *) buf);
-        return;
-    }
 
     if (reply->type == NGX_AGENT_CANARY_REPLY_NIL) {
 
@@ -297,8 +292,9 @@ ngx_agent_canary_sentinel_handler(void *data, ngx_agent_canary_reply_t *reply)
         s->master.port = 0;
 
     } else if (ngx_agent_canary_sentinel_parse(s, reply) != NGX_OK) {
-        ngx_agent_canary_sentinel_error(s, "protocol error: unexpected reply "
-                                        "to SENTINEL");
+        ngx_agent_canary_sentinel_failed(s,
+                          ngx_agent_canary_reply_refused(reply, "SENTINEL",
+                                                         buf, sizeof(buf)));
         return;
     }
 
@@ -321,10 +317,8 @@ static ngx_int_t
 ngx_agent_canary_sentinel_parse(ngx_agent_canary_sentinel_t *s,
     ngx_agent_canary_reply_t *reply)
 {
-    u_char      ch;
     ngx_int_t   port;
     ngx_str_t  *host;
-    ngx_uint_t  i;
 
     if (reply->type != NGX_AGENT_CANARY_REPLY_ARRAY || reply->nelts != 2
         || reply->elts[0]->type != NGX_AGENT_CANARY_REPLY_STRING
@@ -337,23 +331,10 @@ ngx_agent_canary_sentinel_parse(ngx_agent_canary_sentinel_t *s,
 
     port = ngx_atoi(reply->elts[1]->str.data, reply->elts[1]->str.len);
 
-    if (port < 1 || port > 65535
-        || host->len == 0 || host->len > NGX_AGENT_CANARY_HOST_MAX)
-    {
+    /* nothing but a host gets into logs and queries */
+
+    if (port < 1 || port > 65535 || !ngx_agent_canary_server_is_host(host)) {
         return NGX_ERROR;
-    }
-
-    /* an address or a host name, nothing else gets into logs and queries */
-
-    for (i = 0; i < host->len; i++) {
-        ch = host->data[i];
-
-        if ((ch < '0' || ch > '9') && (ch < 'a' || ch > 'z')
-            && (ch < 'A' || ch > 'Z') && ch != '.' && ch != '-' && ch != ':'
-            && ch != '_')
-        {
-            return NGX_ERROR;
-        }
     }
 
     (void) ngx_cpystrn(s->master.buf, host->data, host->len + 1);
@@ -367,18 +348,18 @@ ngx_agent_canary_sentinel_parse(ngx_agent_canary_sentinel_t *s,
 
 
 static void
-ngx_agent_canary_sentinel_failed(void *data, ngx_str_t *reason)
+ngx_agent_canary_sentinel_failed(void *data, char *reason)
 {
     ngx_agent_canary_sentinel_t *s = data;
 
     ngx_uint_t  level;
 
-    if (!ngx_exiting && !ngx_terminate && !ngx_quit) {
+    if (!ngx_agent_canary_exiting()) {
 
         level = s->down ? NGX_LOG_INFO : NGX_LOG_WARN;
 
         ngx_log_error(level, s->sentinels->log, 0,
-                      "agent canary Sentinel %V does not answer: %V",
+                      "agent canary Sentinel %V does not answer: %s",
                       &s->server->name, reason);
 
         s->down = 1;
@@ -397,16 +378,4 @@ ngx_agent_canary_sentinel_failed(void *data, ngx_str_t *reason)
         ngx_agent_canary_redis_close(s->rc);
         s->rc = NULL;
     }
-}
-
-
-static void
-ngx_agent_canary_sentinel_error(ngx_agent_canary_sentinel_t *s, char *text)
-{
-    ngx_str_t  reason;
-
-    reason.data = (u_char *) text;
-    reason.len = ngx_strlen(text);
-
-    ngx_agent_canary_sentinel_failed(s, &reason);
 }

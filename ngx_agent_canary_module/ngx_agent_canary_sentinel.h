@@ -15,9 +15,6 @@
 #include "ngx_agent_canary_server.h"
 
 
-#define NGX_AGENT_CANARY_HOST_MAX  255
-
-
 typedef struct ngx_agent_canary_sentinels_s  ngx_agent_canary_sentinels_t;
 
 
@@ -57,11 +54,11 @@ struct ngx_agent_canary_sentinels_s {
     void                          *data;
     void                         (*on_answer)(void *data);
 
-    /* the rest belongs to ngx_agent_canary_sentinel.c */
+    /* the rest is written by ngx_agent_canary_sentinel.c */
 
     ngx_agent_canary_sentinel_t   *elts;
     ngx_uint_t                     nelts;
-    u_char                         error[128];
+    u_char                         error[128];  /* why there is no master */
 };
 
 
@@ -76,13 +73,12 @@ void ngx_agent_canary_sentinels_stop(ngx_agent_canary_sentinels_t *sentinels);
  * it.  When there is no patience, which is for a link that has been down for
  * a while, more than half of those that answered lately will do.
  *
- * NGX_DECLINED: no such majority; *error tells the numbers, and lives until
- * the next call.
+ * NGX_DECLINED: no such majority; sentinels->error tells the numbers.
  */
 
 ngx_int_t ngx_agent_canary_sentinels_master(
     ngx_agent_canary_sentinels_t *sentinels, ngx_uint_t patience,
-    ngx_agent_canary_master_t **master, ngx_str_t *error);
+    ngx_agent_canary_master_t **master);
 
 ngx_uint_t ngx_agent_canary_master_same(ngx_agent_canary_master_t *one,
     ngx_agent_canary_master_t *two);

@@ -18,6 +18,60 @@ static void ngx_agent_canary_server_error(ngx_agent_canary_server_t *server,
 
 
 void
+ngx_agent_canary_server_set(ngx_agent_canary_server_t *server, ngx_str_t *host,
+    in_port_t port)
+{
+    in_addr_t             inaddr;
+    struct sockaddr_in   *sin;
+#if (NGX_HAVE_INET6)
+    struct sockaddr_in6  *sin6;
+#endif
+
+    server->name = *host;
+    server->host = *host;
+    server->port = port;
+    server->naddrs = 0;
+    server->addrs = &server->addr;
+    server->next = 0;
+
+    ngx_memzero(&server->sockaddr, sizeof(ngx_sockaddr_t));
+
+    server->addr.sockaddr = &server->sockaddr.sockaddr;
+
+    inaddr = ngx_inet_addr(host->data, host->len);
+
+    if (inaddr != INADDR_NONE) {
+        sin = &server->sockaddr.sockaddr_in;
+        sin->sin_family = AF_INET;
+        sin->sin_addr.s_addr = inaddr;
+
+        server->addr.socklen = sizeof(struct sockaddr_in);
+        server->naddrs = 1;
+    }
+
+#if (NGX_HAVE_INET6)
+
+    sin6 = &server->sockaddr.sockaddr_in6;
+
+    if (inaddr == INADDR_NONE
+        && ngx_inet6_addr(host->data, host->len, sin6->sin6_addr.s6_addr)
+           == NGX_OK)
+    {
+        sin6->sin6_family = AF_INET6;
+
+        server->addr.socklen = sizeof(struct sockaddr_in6);
+        server->naddrs = 1;
+    }
+
+#endif
+
+    if (server->naddrs) {
+        ngx_inet_set_port(server->addr.sockaddr, port);
+    }
+}
+
+
+void
 ngx_agent_canary_server_find(ngx_agent_canary_server_t *server,
     ngx_agent_canary_server_pt handler, void *data)
 {
@@ -60,6 +114,27 @@ ngx_agent_canary_server_backoff(ngx_uint_t failures)
 }
 
 
+ngx_uint_t
+ngx_agent_canary_server_is_host(ngx_str_t *host)
+{
+    u_char      ch;
+    ngx_uint_t  i;
+
+    for (i = 0; i < host->len; i++) {
+        ch = host->data[i];
+
+        if ((ch < '0' || ch > '9') && (ch < 'a' || ch > 'z')
+            && (ch < 'A' || ch > 'Z') && ch != '.' && ch != '-' && ch != ':'
+            && ch != '_')
+        {
+            return 0;
+        }
+    }
+
+    return host->len > 0 && host->len <= NGX_AGENT_CANARY_HOST_MAX;
+}
+
+
 static void
 ngx_agent_canary_server_resolve(ngx_agent_canary_server_t *server)
 {
@@ -74,7 +149,12 @@ ngx_agent_canary_server_resolve(ngx_agent_canary_server_t *server)
 
     ctx = ngx_resolve_start(server->resolver, NULL);
 
-    if (ctx == NULL || ctx == NGX_NO_RESOLVER) {
+    if (ctx == NULL) {
+        ngx_agent_canary_server_error(server, "out of memory");
+        return;
+    }
+
+    if (ctx == NGX_NO_RESOLVER) {
         ngx_agent_canary_server_error(server, "no \"resolver\" is defined");
         return;
     }
@@ -143,14 +223,13 @@ ngx_agent_canary_server_resolve_handler(ngx_resolver_ctx_t *ctx)
 static void
 ngx_agent_canary_server_error(ngx_agent_canary_server_t *server, char *text)
 {
-    ngx_str_t  error;
-    u_char     buf[192];
+    u_char  *p;
+    u_char   buf[192];
 
-    error.data = buf;
-    error.len = ngx_snprintf(buf, sizeof(buf),
-                             "host \"%V\" could not be resolved: %s",
-                             &server->host, text)
-                - buf;
+    p = ngx_snprintf(buf, sizeof(buf) - 1,
+                     "host \"%V\" could not be resolved: %s",
+                     &server->host, text);
+    *p = '\0';
 
-    server->handler(server->data, NULL, &error);
+    server->handler(server->data, NULL, (char *) buf);
 }

@@ -12,10 +12,13 @@
 #include <ngx_core.h>
 
 
-/* One of addr and error is NULL.  addr lives until the handler returns. */
+#define NGX_AGENT_CANARY_HOST_MAX  255
+
+
+/* One of addr and error is NULL.  Both live until the handler returns. */
 
 typedef void (*ngx_agent_canary_server_pt)(void *data, ngx_addr_t *addr,
-    ngx_str_t *error);
+    char *error);
 
 
 typedef struct {
@@ -27,6 +30,9 @@ typedef struct {
     ngx_addr_t                  *addrs;
     ngx_uint_t                   next;      /* the address to try next */
 
+    ngx_addr_t                   addr;      /* see _set() */
+    ngx_sockaddr_t               sockaddr;
+
     ngx_resolver_t              *resolver;
     ngx_msec_t                   timeout;
 
@@ -35,6 +41,14 @@ typedef struct {
     void                        *data;
 } ngx_agent_canary_server_t;
 
+
+/*
+ * Makes it the server at host, a name or an address that has to live as long.
+ * The resolver and its timeout stay; no query may be under way.
+ */
+
+void ngx_agent_canary_server_set(ngx_agent_canary_server_t *server,
+    ngx_str_t *host, in_port_t port);
 
 /*
  * Gives the handler the next address in turn, or tells why there is none.
@@ -55,6 +69,10 @@ void ngx_agent_canary_server_cancel(ngx_agent_canary_server_t *server);
  */
 
 ngx_msec_t ngx_agent_canary_server_backoff(ngx_uint_t failures);
+
+/* Non-zero for what may be a name or an address, by its characters. */
+
+ngx_uint_t ngx_agent_canary_server_is_host(ngx_str_t *host);
 
 
 #endif /* _NGX_AGENT_CANARY_SERVER_H_INCLUDED_ */

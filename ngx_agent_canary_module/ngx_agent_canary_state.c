@@ -10,6 +10,9 @@
 
 
 #include "ngx_agent_canary_state.h"
+#include "ngx_agent_canary_zone.h"
+
+#include <sys/file.h>
 
 
 /* how far the file may be behind the zone, in milliseconds */
@@ -29,15 +32,14 @@ typedef struct {
     size_t                       len;
     size_t                       size;
     ngx_atomic_uint_t            changes;   /* that are in data */
-    u_char                       temp[NGX_MAX_PATH];
     const char                  *failed;    /* the call; NULL: none */
     ngx_err_t                    err;
 } ngx_agent_canary_save_t;
 
 
 static char *ngx_agent_canary_state_directory(ngx_conf_t *cf,
-    ngx_agent_canary_state_t *state);
-static ngx_int_t ngx_agent_canary_state_own(ngx_conf_t *cf,
+    ngx_agent_canary_main_conf_t *mcf);
+static ngx_int_t ngx_agent_canary_state_check_directory(ngx_conf_t *cf,
     ngx_agent_canary_state_t *state);
 static ngx_msec_t ngx_agent_canary_state_manager(void *data);
 static u_char *ngx_agent_canary_state_read(ngx_agent_canary_zone_t *zone,
@@ -49,17 +51,17 @@ static ngx_int_t ngx_agent_canary_state_restore(ngx_agent_canary_zone_t *zone,
 static ngx_int_t ngx_agent_canary_state_restore_flag(
     ngx_agent_canary_zone_t *zone, canary_entry_t *entry);
 static ngx_int_t ngx_agent_canary_state_collect(
-    ngx_agent_canary_state_t *state, ngx_agent_canary_save_t *save);
+    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_save_t *save);
 static ngx_int_t ngx_agent_canary_state_collect_flag(
-    ngx_agent_canary_state_t *state, ngx_agent_canary_save_t *save,
+    ngx_agent_canary_zone_t *zone, ngx_agent_canary_save_t *save,
     ngx_agent_canary_flag_t *flag);
+static ngx_int_t ngx_agent_canary_state_append(ngx_agent_canary_save_t *save,
+    canary_entry_t *entry);
 static void ngx_agent_canary_state_replace(ngx_agent_canary_state_t *state,
-    ngx_agent_canary_save_t *save);
+    ngx_agent_canary_save_t *save, ngx_fd_t directory);
 static const char *ngx_agent_canary_state_write(ngx_fd_t fd,
     ngx_agent_canary_save_t *save);
-static void ngx_agent_canary_state_sync_directory(
-    ngx_agent_canary_state_t *state, ngx_agent_canary_save_t *save);
-static void ngx_agent_canary_state_done(ngx_agent_canary_state_t *state,
+static void ngx_agent_canary_state_done(ngx_agent_canary_main_conf_t *mcf,
     ngx_agent_canary_save_t *save);
 
 
@@ -95,13 +97,16 @@ ngx_agent_canary_state_add(ngx_conf_t *cf, ngx_agent_canary_main_conf_t *mcf,
 
     if (state->path.len + sizeof("..tmp") + NGX_INT64_LEN > NGX_MAX_PATH) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "too long parameter \"state=%V\"", path);
+                           "too long parameter \"state=%V\", expected "
+                           "less than %d bytes", path,
+                           NGX_MAX_PATH - (int) sizeof("..tmp")
+                           - NGX_INT64_LEN);
         return NGX_CONF_ERROR;
     }
 
     mcf->state = state;
 
-    return ngx_agent_canary_state_directory(cf, state);
+    return ngx_agent_canary_state_directory(cf, mcf);
 }
 
 
@@ -112,10 +117,13 @@ ngx_agent_canary_state_add(ngx_conf_t *cf, ngx_agent_canary_main_conf_t *mcf,
 
 static char *
 ngx_agent_canary_state_directory(ngx_conf_t *cf,
-    ngx_agent_canary_state_t *state)
+    ngx_agent_canary_main_conf_t *mcf)
 {
-    u_char      *p;
-    ngx_path_t  *path;
+    u_char                    *p;
+    ngx_path_t                *path;
+    ngx_agent_canary_state_t  *state;
+
+    state = mcf->state;
 
     state->directory.data = ngx_pstrdup(cf->pool, &state->path);
     if (state->directory.data == NULL) {
@@ -135,7 +143,7 @@ ngx_agent_canary_state_directory(ngx_conf_t *cf,
     *p = '\0';
     state->directory.len = p - state->directory.data;
 
-    if (ngx_agent_canary_state_own(cf, state) != NGX_OK) {
+    if (ngx_agent_canary_state_check_directory(cf, state) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
@@ -146,7 +154,7 @@ ngx_agent_canary_state_directory(ngx_conf_t *cf,
 
     path->name = state->directory;
     path->manager = ngx_agent_canary_state_manager;
-    path->data = state;
+    path->data = mcf;
     path->conf_file = cf->conf_file->file.name.data;
     path->line = cf->conf_file->line;
 
@@ -161,7 +169,8 @@ ngx_agent_canary_state_directory(ngx_conf_t *cf,
 /* nginx would give away "/tmp" or "/var/lib" just as well. */
 
 static ngx_int_t
-ngx_agent_canary_state_own(ngx_conf_t *cf, ngx_agent_canary_state_t *state)
+ngx_agent_canary_state_check_directory(ngx_conf_t *cf,
+    ngx_agent_canary_state_t *state)
 {
     size_t            len;
     u_char           *name;
@@ -176,7 +185,8 @@ ngx_agent_canary_state_own(ngx_conf_t *cf, ngx_agent_canary_state_t *state)
 
     if (geteuid() != 0
         || ngx_file_info(state->directory.data, &fi) == NGX_FILE_ERROR
-        || fi.st_uid == ccf->user
+        || fi.st_uid != 0
+        || ccf->user == 0
         || ngx_open_dir(&state->directory, &dir) == NGX_ERROR)
     {
         return NGX_OK;
@@ -436,6 +446,11 @@ ngx_agent_canary_state_restore_flag(ngx_agent_canary_zone_t *zone,
 
     next.epoch = ngx_max(next.epoch, known.epoch);
 
+    if (known.latched) {
+        next.latched = 1;
+        next.latch = known.latch;
+    }
+
     if (ngx_agent_canary_zone_restore(zone, node, &next) != NGX_OK) {
         ngx_log_error(NGX_LOG_EMERG, zone->shm_zone->shm.log, 0,
                       "agent_canary_zone \"%V\" of %uz bytes has no room for "
@@ -454,9 +469,9 @@ ngx_agent_canary_state_restore_flag(ngx_agent_canary_zone_t *zone,
 static ngx_msec_t
 ngx_agent_canary_state_manager(void *data)
 {
-    ngx_agent_canary_state_t *state = data;
+    ngx_agent_canary_main_conf_t *mcf = data;
 
-    ngx_agent_canary_state_save(state->zone->conf);
+    ngx_agent_canary_state_save(mcf);
 
     return NGX_AGENT_CANARY_SAVE_INTERVAL;
 }
@@ -465,39 +480,54 @@ ngx_agent_canary_state_manager(void *data)
 void
 ngx_agent_canary_state_save(ngx_agent_canary_main_conf_t *mcf)
 {
+    ngx_fd_t                   fd;
     ngx_agent_canary_save_t    save;
-    ngx_agent_canary_state_t  *state;
     ngx_agent_canary_shctx_t  *sh;
 
-    state = mcf->state;
     sh = mcf->zone->sh;
 
     ngx_log_debug2(NGX_LOG_DEBUG_CORE, ngx_cycle->log, 0,
                    "agent canary state: changes %uA, saved %uA",
                    sh->changes, sh->saved);
 
-    if (sh->superseded || sh->changes == sh->saved) {
+    if (ngx_agent_canary_zone_outdated(mcf->zone)
+        || sh->changes == sh->saved)
+    {
         return;
     }
 
-    if (ngx_agent_canary_state_collect(state, &save) != NGX_OK) {
-        return;
+    ngx_memzero(&save, sizeof(ngx_agent_canary_save_t));
+
+    /* worker 0 may save while it exits, and another master after USR2 */
+
+    fd = open((char *) mcf->state->directory.data,
+              O_RDONLY|O_DIRECTORY|O_CLOEXEC);
+
+    if (fd == -1 || flock(fd, LOCK_EX) == -1) {
+        save.err = ngx_errno;
+        save.failed = "flock() of the directory";
+        ngx_agent_canary_state_done(mcf, &save);
+
+    } else if (ngx_agent_canary_state_collect(mcf, &save) == NGX_OK) {
+        ngx_agent_canary_state_replace(mcf->state, &save, fd);
+        ngx_agent_canary_state_done(mcf, &save);
+
+        ngx_free(save.data);
     }
 
-    ngx_agent_canary_state_replace(state, &save);
-    ngx_agent_canary_state_done(state, &save);
-
-    ngx_free(save.data);
+    if (fd != -1) {
+        (void) close(fd);
+    }
 }
 
 
 /*
  * Makes the bytes of a state file: save->data, to be freed on NGX_OK.
- * NGX_AGAIN: somebody wrote meanwhile, the timer comes again.
+ * NGX_AGAIN: somebody wrote meanwhile, the manager comes again.
  */
 
 static ngx_int_t
-ngx_agent_canary_state_collect(ngx_agent_canary_state_t *state,
+ngx_agent_canary_state_collect(ngx_agent_canary_main_conf_t *mcf,
     ngx_agent_canary_save_t *save)
 {
     char                      *end;
@@ -507,8 +537,8 @@ ngx_agent_canary_state_collect(ngx_agent_canary_state_t *state,
     ngx_agent_canary_flag_t  **flag;
     ngx_agent_canary_zone_t   *zone;
 
-    zone = state->zone;
-    flag = zone->conf->flags.elts;
+    zone = mcf->zone;
+    flag = mcf->flags.elts;
 
     save->changes = zone->sh->changes;
     save->failed = NULL;
@@ -524,13 +554,13 @@ ngx_agent_canary_state_collect(ngx_agent_canary_state_t *state,
 
     save->len = (u_char *) end - save->data;
 
-    for (i = 0, n = 0; i < zone->conf->flags.nelts; i++) {
+    for (i = 0, n = 0; i < mcf->flags.nelts; i++) {
 
         if (flag[i]->node->version == 0) {
             continue;
         }
 
-        rc = ngx_agent_canary_state_collect_flag(state, save, flag[i]);
+        rc = ngx_agent_canary_state_collect_flag(zone, save, flag[i]);
 
         if (rc != NGX_OK) {
             ngx_free(save->data);
@@ -548,35 +578,57 @@ ngx_agent_canary_state_collect(ngx_agent_canary_state_t *state,
 
 
 static ngx_int_t
-ngx_agent_canary_state_collect_flag(ngx_agent_canary_state_t *state,
+ngx_agent_canary_state_collect_flag(ngx_agent_canary_zone_t *zone,
     ngx_agent_canary_save_t *save, ngx_agent_canary_flag_t *flag)
 {
-    char                     *end;
-    size_t                    need, size;
-    u_char                   *data;
-    ngx_int_t                 rc;
-    canary_entry_t            entry;
-    ngx_agent_canary_view_t   view;
+    ngx_int_t                rc;
+    canary_entry_t           entry;
+    ngx_agent_canary_view_t  view;
 
-    rc = ngx_agent_canary_zone_read(state->zone, flag->node, &view);
-
-    if (rc != NGX_OK || view.buffer == NULL) {
+    rc = ngx_agent_canary_zone_read(zone, flag->node, &view);
+    if (rc != NGX_OK) {
         return rc;
     }
 
-    entry.name = ngx_agent_canary_cstr(&flag->name);
-    entry.packed.len = view.slot.len;
-    entry.packed.data = (char *) view.buffer;
+    /* what is in the zone may lack a trip that it had no room for */
 
-    need = save->len + canary_snapshot_size(1, entry.name.len
-                                               + entry.packed.len);
+    entry.name = ngx_agent_canary_cstr(&flag->sn.str);
+    entry.packed.len = canary_known_size(&view.known);
+    entry.packed.data = ngx_alloc(entry.packed.len, ngx_cycle->log);
+
+    if (entry.packed.data) {
+        canary_known_pack((char *) entry.packed.data, &view.known);
+        rc = ngx_agent_canary_state_append(save, &entry);
+        ngx_free((void *) entry.packed.data);
+
+    } else {
+        rc = NGX_ERROR;
+    }
+
+    if (view.buffer) {
+        ngx_free(view.buffer);
+    }
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_agent_canary_state_append(ngx_agent_canary_save_t *save,
+    canary_entry_t *entry)
+{
+    char    *end;
+    size_t   need, size;
+    u_char  *data;
+
+    need = save->len + canary_snapshot_size(1, entry->name.len
+                                               + entry->packed.len);
 
     if (need > save->size) {
         size = need + save->size;
 
         data = ngx_alloc(size, ngx_cycle->log);
         if (data == NULL) {
-            ngx_free(view.buffer);
             return NGX_ERROR;
         }
 
@@ -587,11 +639,9 @@ ngx_agent_canary_state_collect_flag(ngx_agent_canary_state_t *state,
         save->size = size;
     }
 
-    end = canary_snapshot_add((char *) save->data + save->len, &entry);
+    end = canary_snapshot_add((char *) save->data + save->len, entry);
 
     save->len = (u_char *) end - save->data;
-
-    ngx_free(view.buffer);
 
     return NGX_OK;
 }
@@ -599,16 +649,12 @@ ngx_agent_canary_state_collect_flag(ngx_agent_canary_state_t *state,
 
 static void
 ngx_agent_canary_state_replace(ngx_agent_canary_state_t *state,
-    ngx_agent_canary_save_t *save)
+    ngx_agent_canary_save_t *save, ngx_fd_t directory)
 {
-    char      *temp;
-    ngx_fd_t   fd;
+    char      temp[NGX_MAX_PATH];
+    ngx_fd_t  fd;
 
-    temp = (char *) save->temp;
-
-    /* worker 0 may save while it exits, and another master after USR2 */
-
-    ngx_sprintf(save->temp, "%V.%P.tmp%Z", &state->path, ngx_pid);
+    ngx_sprintf((u_char *) temp, "%V.%P.tmp%Z", &state->path, ngx_pid);
 
     /* left over from a process that had the same pid and was killed */
 
@@ -635,7 +681,10 @@ ngx_agent_canary_state_replace(ngx_agent_canary_state_t *state,
         return;
     }
 
-    ngx_agent_canary_state_sync_directory(state, save);
+    if (fsync(directory) == -1) {
+        save->err = ngx_errno;
+        save->failed = "fsync() of the directory";
+    }
 }
 
 
@@ -682,32 +731,14 @@ ngx_agent_canary_state_write(ngx_fd_t fd, ngx_agent_canary_save_t *save)
 
 
 static void
-ngx_agent_canary_state_sync_directory(ngx_agent_canary_state_t *state,
+ngx_agent_canary_state_done(ngx_agent_canary_main_conf_t *mcf,
     ngx_agent_canary_save_t *save)
 {
-    ngx_fd_t  fd;
-
-    fd = open((char *) state->directory.data,
-              O_RDONLY|O_DIRECTORY|O_CLOEXEC);
-
-    if (fd == -1 || fsync(fd) == -1) {
-        save->err = ngx_errno;
-        save->failed = "fsync() of the directory";
-    }
-
-    if (fd != -1) {
-        (void) close(fd);
-    }
-}
-
-
-static void
-ngx_agent_canary_state_done(ngx_agent_canary_state_t *state,
-    ngx_agent_canary_save_t *save)
-{
+    ngx_agent_canary_state_t  *state;
     ngx_agent_canary_shctx_t  *sh;
 
-    sh = state->zone->sh;
+    state = mcf->state;
+    sh = mcf->zone->sh;
 
     if (save->failed == NULL) {
         sh->saved = save->changes;
@@ -726,32 +757,4 @@ ngx_agent_canary_state_done(ngx_agent_canary_state_t *state,
                       "agent canary state file \"%V\" is not written: "
                       "%s failed", &state->path, save->failed);
     }
-}
-
-
-ngx_int_t
-ngx_agent_canary_random(u_char *p, size_t len)
-{
-    ssize_t   n;
-    ngx_fd_t  fd;
-
-    fd = open("/dev/urandom", O_RDONLY|O_CLOEXEC);
-
-    if (fd == -1) {
-        ngx_log_error(NGX_LOG_EMERG, ngx_cycle->log, ngx_errno,
-                      "open() \"/dev/urandom\" failed");
-        return NGX_ERROR;
-    }
-
-    n = read(fd, p, len);
-
-    (void) close(fd);
-
-    if (n != (ssize_t) len) {
-        ngx_log_error(NGX_LOG_EMERG, ngx_cycle->log, 0,
-                      "read() \"/dev/urandom\" returned %z", n);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
 }

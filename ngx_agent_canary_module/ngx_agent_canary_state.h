@@ -8,13 +8,12 @@
 #define _NGX_AGENT_CANARY_STATE_H_INCLUDED_
 
 
-#include "ngx_agent_canary_zone.h"
+#include "ngx_agent_canary_module.h"
 
 
 struct ngx_agent_canary_state_s {
     ngx_str_t                      path;    /* terminated */
     ngx_str_t                      directory;   /* terminated */
-    ngx_agent_canary_zone_t       *zone;
     ngx_err_t                      err;     /* the last one logged */
 };
 
@@ -37,10 +36,6 @@ ngx_int_t ngx_agent_canary_state_load(ngx_agent_canary_zone_t *zone);
  */
 
 void ngx_agent_canary_state_save(ngx_agent_canary_main_conf_t *mcf);
-
-/* Bytes for secrets and ids, from the system. */
-
-ngx_int_t ngx_agent_canary_random(u_char *p, size_t len);
 
 
 #endif /* _NGX_AGENT_CANARY_STATE_H_INCLUDED_ */

@@ -13,7 +13,7 @@
 
 
 #include "ngx_agent_canary_sync.h"
-#include "ngx_agent_canary_resp.h"
+#include "../canary/record.h"
 
 
 /*
@@ -21,7 +21,7 @@
  * behind a full read, and what Redis has to buffer for us.
  */
 #define NGX_AGENT_CANARY_SYNC_WINDOW  64
-#define NGX_AGENT_CANARY_SYNC_BYTES   (4 * 1024 * 1024)
+#define NGX_AGENT_CANARY_SYNC_BYTES   4194304
 
 #define NGX_AGENT_CANARY_SYNC_BUSY    10
 
@@ -31,6 +31,8 @@
 #define NGX_AGENT_CANARY_SYNC_KEY     256
 
 
+static ngx_agent_canary_item_t *ngx_agent_canary_sync_item(
+    ngx_agent_canary_sync_t *sync, ngx_str_t *key);
 static void ngx_agent_canary_sync_pump(ngx_agent_canary_sync_t *sync);
 static ngx_agent_canary_item_t *ngx_agent_canary_sync_next(
     ngx_agent_canary_sync_t *sync);
@@ -43,7 +45,7 @@ static void ngx_agent_canary_sync_before_handler(void *data,
     ngx_agent_canary_reply_t *reply);
 static void ngx_agent_canary_sync_record_handler(void *data,
     ngx_agent_canary_reply_t *reply);
-static ngx_int_t ngx_agent_canary_sync_pack(ngx_agent_canary_sync_t *sync,
+static void ngx_agent_canary_sync_pack(ngx_agent_canary_sync_t *sync,
     canary_field_t *fields, ngx_uint_t n);
 static int ngx_libc_cdecl ngx_agent_canary_sync_cmp_fields(const void *one,
     const void *two);
@@ -59,8 +61,6 @@ static void ngx_agent_canary_sync_dirty(ngx_agent_canary_sync_t *sync,
     ngx_agent_canary_item_t *item);
 static ngx_int_t ngx_agent_canary_sync_refused(ngx_agent_canary_sync_t *sync,
     ngx_agent_canary_bytes_t *error, ngx_agent_canary_reply_t *reply);
-static void ngx_agent_canary_sync_error(ngx_agent_canary_sync_t *sync,
-    char *text);
 static ngx_int_t ngx_agent_canary_sync_copy(ngx_agent_canary_sync_t *sync,
     ngx_agent_canary_bytes_t *bytes, size_t len);
 static void ngx_agent_canary_sync_reset(ngx_agent_canary_bytes_t *bytes);
@@ -76,9 +76,9 @@ ngx_agent_canary_sync_init(ngx_agent_canary_sync_t *sync, ngx_pool_t *pool)
     ngx_agent_canary_flag_t  **flags;
     ngx_agent_canary_item_t   *item;
 
-    flags = sync->flags->elts;
+    flags = sync->conf->flags.elts;
 
-    sync->nitems = sync->flags->nelts;
+    sync->nitems = sync->conf->flags.nelts;
     sync->cursor = sync->nitems;
 
     sync->items = ngx_pcalloc(pool, sync->nitems
@@ -87,19 +87,11 @@ ngx_agent_canary_sync_init(ngx_agent_canary_sync_t *sync, ngx_pool_t *pool)
         return NGX_ERROR;
     }
 
-    ngx_rbtree_init(&sync->names, &sync->sentinel,
-                    ngx_str_rbtree_insert_value);
-
     for (i = 0; i < sync->nitems; i++) {
         item = &sync->items[i];
 
         item->sync = sync;
         item->flag = flags[i];
-        item->sn.str = flags[i]->name;
-        item->sn.node.key = ngx_crc32_short(item->sn.str.data,
-                                            item->sn.str.len);
-
-        ngx_rbtree_insert(&sync->names, &item->sn.node);
     }
 
     ngx_queue_init(&sync->dirty);
@@ -131,10 +123,11 @@ ngx_agent_canary_sync_start(ngx_agent_canary_sync_t *sync,
     sync->cursor = 0;
     sync->left = sync->nitems;
     sync->load++;
+    sync->loading = (sync->left != 0);
 
     ngx_add_timer(&sync->poll_timer, sync->poll);
 
-    if (sync->left == 0) {
+    if (!sync->loading) {
         sync->on_loaded(sync->data);
         return;
     }
@@ -156,16 +149,18 @@ ngx_agent_canary_sync_stop(ngx_agent_canary_sync_t *sync)
 
     for (i = 0; i < 3; i++) {
 
-        while (!ngx_queue_empty(queues[i])) {
-            q = ngx_queue_head(queues[i]);
-            ngx_queue_remove(q);
-
+        for (q = ngx_queue_head(queues[i]);
+             q != ngx_queue_sentinel(queues[i]);
+             q = ngx_queue_next(q))
+        {
             item = ngx_queue_data(q, ngx_agent_canary_item_t, queue);
 
             item->queued = 0;
             item->flying = 0;
             item->again = 0;
         }
+
+        ngx_queue_init(queues[i]);
     }
 
     sync->rc = NULL;
@@ -209,26 +204,14 @@ ngx_agent_canary_sync_invalidate(ngx_agent_canary_sync_t *sync,
         name.data = key->data + sync->prefix.len;
         name.len = key->len - sync->prefix.len;
 
-        if (name.len > 5
-            && (ngx_memcmp(name.data, "flag:", 5) == 0
-                || ngx_memcmp(name.data, "trip:", 5) == 0))
-        {
-            name.data += 5;
-            name.len -= 5;
+        if (name.len != 6 || ngx_memcmp(name.data, "inited", 6) != 0) {
+            item = ngx_agent_canary_sync_item(sync, &name);
 
-            item = (ngx_agent_canary_item_t *)
-                       ngx_str_rbtree_lookup(&sync->names, &name,
-                                             ngx_crc32_short(name.data,
-                                                             name.len));
             if (item) {
                 ngx_agent_canary_sync_dirty(sync, item);
                 ngx_agent_canary_sync_pump(sync);
             }
 
-            return;
-        }
-
-        if (name.len != 6 || ngx_memcmp(name.data, "inited", 6) != 0) {
             return;
         }
     }
@@ -246,6 +229,30 @@ ngx_agent_canary_sync_invalidate(ngx_agent_canary_sync_t *sync,
     sync->cursor = 0;
 
     ngx_agent_canary_sync_pump(sync);
+}
+
+
+/* The flag that a key is of, without the prefix; NULL: none of ours. */
+
+static ngx_agent_canary_item_t *
+ngx_agent_canary_sync_item(ngx_agent_canary_sync_t *sync, ngx_str_t *key)
+{
+    ngx_str_t                 name;
+    ngx_agent_canary_flag_t  *flag;
+
+    if (key->len < 5
+        || (ngx_memcmp(key->data, "flag:", 5) != 0
+            && ngx_memcmp(key->data, "trip:", 5) != 0))
+    {
+        return NULL;
+    }
+
+    name.data = key->data + 5;
+    name.len = key->len - 5;
+
+    flag = ngx_agent_canary_flag_find(sync->conf, &name);
+
+    return flag ? &sync->items[flag->index] : NULL;
 }
 
 
@@ -273,7 +280,7 @@ ngx_agent_canary_sync_pump(ngx_agent_canary_sync_t *sync)
         sync->bytes += item->size;
 
         if (ngx_agent_canary_sync_read(sync, item) != NGX_OK) {
-            ngx_agent_canary_sync_error(sync, "out of memory");
+            sync->on_error(sync->data, "out of memory");
             return;
         }
     }
@@ -320,11 +327,11 @@ ngx_agent_canary_sync_read(ngx_agent_canary_sync_t *sync,
         != NGX_OK
         || ngx_agent_canary_sync_send(sync, item,
                                       ngx_agent_canary_sync_record_handler,
-                                      "HGETALL", "flag:", &item->sn.str)
+                                      "HGETALL", "flag:", &item->flag->sn.str)
            != NGX_OK
         || ngx_agent_canary_sync_send(sync, item,
                                       ngx_agent_canary_sync_trip_handler,
-                                      "GET", "trip:", &item->sn.str)
+                                      "GET", "trip:", &item->flag->sn.str)
            != NGX_OK)
     {
         return NGX_ERROR;
@@ -368,7 +375,7 @@ ngx_agent_canary_sync_before_handler(void *data,
     sync = item->sync;
 
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, sync->log, 0,
-                   "agent canary sync before: \"%V\"", &item->sn.str);
+                   "agent canary sync before: \"%V\"", &item->flag->sn.str);
 
     sync->inited = 1;
 
@@ -395,7 +402,7 @@ ngx_agent_canary_sync_record_handler(void *data,
 
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, sync->log, 0,
                    "agent canary sync record: \"%V\", %ui elements",
-                   &item->sn.str, reply->nelts);
+                   &item->flag->sn.str, reply->nelts);
 
     if (reply->type == NGX_AGENT_CANARY_REPLY_ERROR) {
         (void) ngx_agent_canary_sync_refused(sync, &sync->error, reply);
@@ -403,8 +410,8 @@ ngx_agent_canary_sync_record_handler(void *data,
     }
 
     if (reply->type != NGX_AGENT_CANARY_REPLY_ARRAY || reply->nelts % 2) {
-        ngx_agent_canary_sync_error(sync, "protocol error: unexpected reply "
-                                    "to HGETALL");
+        sync->on_error(sync->data, "protocol error: unexpected reply to "
+                       "HGETALL");
         return;
     }
 
@@ -417,8 +424,8 @@ ngx_agent_canary_sync_record_handler(void *data,
         }
 
         if (reply->elts[i]->type != NGX_AGENT_CANARY_REPLY_STRING) {
-            ngx_agent_canary_sync_error(sync, "protocol error: HGETALL with "
-                                        "other than strings");
+            sync->on_error(sync->data, "protocol error: HGETALL with other "
+                           "than strings");
             return;
         }
     }
@@ -429,7 +436,7 @@ ngx_agent_canary_sync_record_handler(void *data,
 
     fields = ngx_alloc(reply->nelts / 2 * sizeof(canary_field_t), sync->log);
     if (fields == NULL) {
-        ngx_agent_canary_sync_error(sync, "out of memory");
+        sync->on_error(sync->data, "out of memory");
         return;
     }
 
@@ -438,7 +445,7 @@ ngx_agent_canary_sync_record_handler(void *data,
         fields[i].value = ngx_agent_canary_cstr(&reply->elts[2 * i + 1]->str);
     }
 
-    (void) ngx_agent_canary_sync_pack(sync, fields, reply->nelts / 2);
+    ngx_agent_canary_sync_pack(sync, fields, reply->nelts / 2);
 
     ngx_free(fields);
 }
@@ -449,7 +456,7 @@ ngx_agent_canary_sync_record_handler(void *data,
  * sorted, a flag that did not change is the same bytes.
  */
 
-static ngx_int_t
+static void
 ngx_agent_canary_sync_pack(ngx_agent_canary_sync_t *sync,
     canary_field_t *fields, ngx_uint_t n)
 {
@@ -467,26 +474,26 @@ ngx_agent_canary_sync_pack(ngx_agent_canary_sync_t *sync,
         size += canary_record_field_size(&fields[i]);
 
         if (i && canary_str_eq(fields[i - 1].name, fields[i].name)) {
-            ngx_agent_canary_sync_error(sync, "protocol error: HGETALL with "
-                                        "a field twice");
-            return NGX_ERROR;
+            sync->on_error(sync->data, "protocol error: HGETALL with a field "
+                           "twice");
+            return;
         }
     }
 
     if (size > CANARY_RECORD_MAX) {
 
         if (ngx_agent_canary_sync_copy(sync, &sync->error, 64) != NGX_OK) {
-            return NGX_ERROR;
+            return;
         }
 
         p = ngx_sprintf(sync->error.data, "TOOBIG a flag of %uz bytes", size);
         sync->error.len = p - sync->error.data;
 
-        return NGX_OK;
+        return;
     }
 
     if (ngx_agent_canary_sync_copy(sync, &sync->record, size) != NGX_OK) {
-        return NGX_ERROR;
+        return;
     }
 
     out = (char *) sync->record.data;
@@ -494,8 +501,6 @@ ngx_agent_canary_sync_pack(ngx_agent_canary_sync_t *sync,
     for (i = 0; i < n; i++) {
         out = canary_record_add(out, &fields[i]);
     }
-
-    return NGX_OK;
 }
 
 
@@ -526,13 +531,14 @@ ngx_agent_canary_sync_trip_handler(void *data,
 {
     ngx_agent_canary_item_t *item = data;
 
+    ngx_str_t                 text;
     ngx_agent_canary_sync_t  *sync;
 
     sync = item->sync;
 
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, sync->log, 0,
                    "agent canary sync trip: \"%V\", type %d",
-                   &item->sn.str, reply->type);
+                   &item->flag->sn.str, reply->type);
 
     if (reply->type == NGX_AGENT_CANARY_REPLY_NIL) {
         return;
@@ -544,15 +550,22 @@ ngx_agent_canary_sync_trip_handler(void *data,
     }
 
     if (reply->type != NGX_AGENT_CANARY_REPLY_STRING) {
-        ngx_agent_canary_sync_error(sync, "protocol error: unexpected reply "
-                                    "to GET");
+        sync->on_error(sync->data, "protocol error: unexpected reply to "
+                       "GET");
         return;
     }
 
-    if (ngx_agent_canary_sync_copy(sync, &sync->trip, reply->str.len)
-        == NGX_OK)
-    {
-        ngx_memcpy(sync->trip.data, reply->str.data, reply->str.len);
+    text = reply->str;
+
+    if (text.len == 0) {
+
+        /* somebody meant to trip: to be told that this is no trip */
+
+        ngx_str_set(&text, "\"\"");
+    }
+
+    if (ngx_agent_canary_sync_copy(sync, &sync->trip, text.len) == NGX_OK) {
+        ngx_memcpy(sync->trip.data, text.data, text.len);
     }
 }
 
@@ -568,7 +581,7 @@ ngx_agent_canary_sync_after_handler(void *data,
     sync = item->sync;
 
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, sync->log, 0,
-                   "agent canary sync after: \"%V\"", &item->sn.str);
+                   "agent canary sync after: \"%V\"", &item->flag->sn.str);
 
     if (ngx_agent_canary_sync_inited(sync, reply) != NGX_OK) {
         return;
@@ -584,11 +597,8 @@ ngx_agent_canary_sync_after_handler(void *data,
 
     ngx_agent_canary_sync_apply(sync, item);
 
-    if (sync->left == 0 && item->loaded == sync->load) {
-
-        /* this was the last one of the first read */
-
-        sync->left = (ngx_uint_t) -1;
+    if (sync->loading && sync->left == 0) {
+        sync->loading = 0;
         sync->on_loaded(sync->data);
     }
 
@@ -619,8 +629,8 @@ ngx_agent_canary_sync_inited(ngx_agent_canary_sync_t *sync,
         return ngx_agent_canary_sync_refused(sync, NULL, reply);
     }
 
-    ngx_agent_canary_sync_error(sync, "protocol error: unexpected reply "
-                                "to GET");
+    sync->on_error(sync->data, "protocol error: unexpected reply to "
+                       "GET");
 
     return NGX_ERROR;
 }
@@ -633,7 +643,7 @@ ngx_agent_canary_sync_apply(ngx_agent_canary_sync_t *sync,
     ngx_int_t         rc;
     canary_reading_t  reading;
 
-    (void) ngx_atomic_fetch_add(&sync->zone->sh->link.reads, 1);
+    (void) ngx_atomic_fetch_add(&sync->conf->zone->sh->link.reads, 1);
 
     reading.inited = sync->inited;
     reading.record = ngx_agent_canary_sync_str(&sync->record);
@@ -641,7 +651,8 @@ ngx_agent_canary_sync_apply(ngx_agent_canary_sync_t *sync,
     reading.error = ngx_agent_canary_sync_str(&sync->error);
     reading.trip_error = ngx_agent_canary_sync_str(&sync->trip_error);
 
-    rc = ngx_agent_canary_zone_apply(sync->zone, item->flag->node, &reading);
+    rc = ngx_agent_canary_zone_apply(sync->conf->zone, item->flag,
+                                     &reading);
 
     if (rc == NGX_BUSY) {
         item->again = 0;
@@ -693,19 +704,14 @@ static ngx_int_t
 ngx_agent_canary_sync_refused(ngx_agent_canary_sync_t *sync,
     ngx_agent_canary_bytes_t *error, ngx_agent_canary_reply_t *reply)
 {
-    u_char     *p;
     ngx_str_t  *s;
-    u_char      buf[128];
 
     s = &reply->str;
 
-    p = ngx_agent_canary_redis_text(buf, buf + sizeof(buf) - 1, s);
-    *p = '\0';
-
-    if (ngx_strncmp(buf, "WRONGTYPE ", 10) != 0
-        && ngx_strncmp(buf, "TOOBIG ", 7) != 0)
+    if (ngx_strncmp(s->data, "WRONGTYPE ", 10) != 0
+        && ngx_strncmp(s->data, "TOOBIG ", 7) != 0)
     {
-        ngx_agent_canary_sync_error(sync, (char *) buf);
+        sync->on_error(sync->data, (char *) s->data);
         return NGX_ERROR;
     }
 
@@ -713,25 +719,13 @@ ngx_agent_canary_sync_refused(ngx_agent_canary_sync_t *sync,
         return NGX_OK;
     }
 
-    if (ngx_agent_canary_sync_copy(sync, error, p - buf) != NGX_OK) {
+    if (ngx_agent_canary_sync_copy(sync, error, s->len) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    ngx_memcpy(error->data, buf, p - buf);
+    ngx_memcpy(error->data, s->data, s->len);
 
     return NGX_OK;
-}
-
-
-static void
-ngx_agent_canary_sync_error(ngx_agent_canary_sync_t *sync, char *text)
-{
-    ngx_str_t  reason;
-
-    reason.data = (u_char *) text;
-    reason.len = ngx_strlen(text);
-
-    sync->on_error(sync->data, &reason);
 }
 
 
@@ -751,7 +745,7 @@ ngx_agent_canary_sync_copy(ngx_agent_canary_sync_t *sync,
 
         bytes->data = ngx_alloc(len, sync->log);
         if (bytes->data == NULL) {
-            ngx_agent_canary_sync_error(sync, "out of memory");
+            sync->on_error(sync->data, "out of memory");
             return NGX_ERROR;
         }
 
@@ -802,7 +796,7 @@ ngx_agent_canary_sync_poll_handler(ngx_event_t *ev)
                    "agent canary sync poll, at %ui of %ui",
                    sync->cursor, sync->nitems);
 
-    if (sync->rc == NULL || ngx_exiting || ngx_terminate) {
+    if (sync->rc == NULL || ngx_agent_canary_exiting()) {
         return;
     }
 
@@ -820,9 +814,7 @@ ngx_agent_canary_sync_poll_handler(ngx_event_t *ev)
 static void
 ngx_agent_canary_sync_busy_handler(ngx_event_t *ev)
 {
-    ngx_queue_t              *q;
     ngx_connection_t         *ident;
-    ngx_agent_canary_item_t  *item;
     ngx_agent_canary_sync_t  *sync;
 
     ident = ev->data;
@@ -835,14 +827,9 @@ ngx_agent_canary_sync_busy_handler(ngx_event_t *ev)
         return;
     }
 
-    while (!ngx_queue_empty(&sync->busy)) {
-        q = ngx_queue_head(&sync->busy);
-        ngx_queue_remove(q);
-
-        item = ngx_queue_data(q, ngx_agent_canary_item_t, queue);
-        item->queued = 0;
-
-        ngx_agent_canary_sync_dirty(sync, item);
+    if (!ngx_queue_empty(&sync->busy)) {
+        ngx_queue_add(&sync->dirty, &sync->busy);
+        ngx_queue_init(&sync->busy);
     }
 
     ngx_agent_canary_sync_pump(sync);

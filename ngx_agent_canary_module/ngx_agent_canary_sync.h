@@ -19,7 +19,6 @@ typedef struct ngx_agent_canary_sync_s  ngx_agent_canary_sync_t;
 /* A flag on its way: in one of the queues, or in none and at rest. */
 
 typedef struct {
-    ngx_str_node_t               sn;        /* the name; must be first */
     ngx_queue_t                  queue;
     ngx_agent_canary_sync_t     *sync;
     ngx_agent_canary_flag_t     *flag;
@@ -42,23 +41,20 @@ struct ngx_agent_canary_sync_s {
 
     /* set by the owner */
 
-    ngx_agent_canary_zone_t     *zone;
-    ngx_array_t                 *flags;     /* ngx_agent_canary_flag_t * */
+    ngx_agent_canary_main_conf_t *conf;
     ngx_str_t                    prefix;
     ngx_msec_t                   poll;
     ngx_log_t                   *log;
     void                        *data;
     void                       (*on_loaded)(void *data);
-    void                       (*on_error)(void *data, ngx_str_t *reason);
+    void                       (*on_error)(void *data, char *reason);
 
     /* the rest belongs to ngx_agent_canary_sync.c */
 
     ngx_agent_canary_redis_t    *rc;        /* NULL: stopped */
 
-    ngx_agent_canary_item_t     *items;
+    ngx_agent_canary_item_t     *items;     /* in the order of the flags */
     ngx_uint_t                   nitems;
-    ngx_rbtree_t                 names;
-    ngx_rbtree_node_t            sentinel;
 
     ngx_queue_t                  dirty;
     ngx_queue_t                  flying;
@@ -69,6 +65,7 @@ struct ngx_agent_canary_sync_s {
                                                there is none */
     ngx_uint_t                   load;      /* number of the first read */
     ngx_uint_t                   left;      /* of it */
+    unsigned                     loading:1; /* it is not complete */
 
     ngx_event_t                  poll_timer;
     ngx_event_t                  busy_timer;

@@ -8,8 +8,6 @@
 #include "ngx_agent_canary_state.h"
 
 
-#define NGX_AGENT_CANARY_LAYOUT       1
-
 /* more workers share blocks of tallies: those are atomics */
 #define NGX_AGENT_CANARY_WORKERS_MAX  32
 
@@ -26,6 +24,7 @@
 static ngx_int_t ngx_agent_canary_init_zone(ngx_shm_zone_t *shm_zone,
     void *data);
 static ngx_int_t ngx_agent_canary_zone_create(ngx_agent_canary_zone_t *zone);
+static ngx_int_t ngx_agent_canary_zone_random(u_char *p, size_t len);
 static ngx_int_t ngx_agent_canary_zone_attach(ngx_agent_canary_zone_t *zone);
 static ngx_agent_canary_node_t *ngx_agent_canary_zone_add(
     ngx_agent_canary_zone_t *zone, ngx_str_t *name);
@@ -34,17 +33,12 @@ static ngx_int_t ngx_agent_canary_zone_import(ngx_agent_canary_zone_t *zone,
     ngx_agent_canary_zone_t *old);
 static ngx_int_t ngx_agent_canary_zone_publish(ngx_agent_canary_zone_t *zone,
     ngx_agent_canary_node_t *node, canary_known_t *next);
-static void ngx_agent_canary_zone_latch(ngx_agent_canary_node_t *node,
-    ngx_agent_canary_slot_t *slot, ngx_agent_canary_slot_t *current,
-    canary_known_t *next);
-static ngx_uint_t ngx_agent_canary_zone_same(ngx_agent_canary_slot_t *slot,
-    const canary_known_t *prev, const canary_reading_t *reading);
 static void ngx_agent_canary_zone_known(ngx_agent_canary_slot_t *slot,
     canary_known_t *known);
 static void ngx_agent_canary_zone_log(ngx_agent_canary_node_t *node,
     canary_known_t *next, ngx_uint_t changed);
-static size_t ngx_agent_canary_zone_describe(ngx_agent_canary_node_t *node,
-    canary_known_t *next, u_char *text);
+static size_t ngx_agent_canary_zone_describe(canary_known_t *next,
+    u_char *text);
 
 
 #define ngx_agent_canary_slot(node, version)                                  \
@@ -52,7 +46,7 @@ static size_t ngx_agent_canary_zone_describe(ngx_agent_canary_node_t *node,
 
 
 char *
-ngx_agent_canary_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_agent_canary_zone_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_agent_canary_main_conf_t  *mcf = conf;
 
@@ -86,7 +80,8 @@ ngx_agent_canary_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (size == NGX_ERROR) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid zone size \"%V\"", &value[1]);
+                           "invalid zone size \"%V\", "
+                           "expected a size such as \"8m\"", &value[1]);
         return NGX_CONF_ERROR;
     }
 
@@ -134,10 +129,6 @@ ngx_agent_canary_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     zone->shm_zone->data = zone;
 
     mcf->zone = zone;
-
-    if (mcf->state) {
-        mcf->state->zone = zone;
-    }
 
     return NGX_CONF_OK;
 }
@@ -225,8 +216,9 @@ ngx_agent_canary_zone_create(ngx_agent_canary_zone_t *zone)
 
     shpool->log_nomem = 0;
 
-    if (ngx_agent_canary_random(id, sizeof(id)) != NGX_OK
-        || ngx_agent_canary_random(sh->secret, CANARY_SECRET_LEN) != NGX_OK)
+    if (ngx_agent_canary_zone_random(id, sizeof(id)) != NGX_OK
+        || ngx_agent_canary_zone_random(sh->secret, CANARY_SECRET_LEN)
+           != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -236,7 +228,6 @@ ngx_agent_canary_zone_create(ngx_agent_canary_zone_t *zone)
     ccf = (ngx_core_conf_t *) ngx_get_conf(zone->cycle->conf_ctx,
                                            ngx_core_module);
 
-    sh->layout = NGX_AGENT_CANARY_LAYOUT;
     sh->created = ngx_current_msec;
     sh->workers = ngx_max(ccf->worker_processes, 1);
     sh->workers = ngx_min(sh->workers, NGX_AGENT_CANARY_WORKERS_MAX);
@@ -245,6 +236,36 @@ ngx_agent_canary_zone_create(ngx_agent_canary_zone_t *zone)
 
     zone->sh = sh;
     shpool->data = sh;
+
+    return NGX_OK;
+}
+
+
+/* Bytes for secrets and ids, from the system. */
+
+static ngx_int_t
+ngx_agent_canary_zone_random(u_char *p, size_t len)
+{
+    ssize_t   n;
+    ngx_fd_t  fd;
+
+    fd = open("/dev/urandom", O_RDONLY|O_CLOEXEC);
+
+    if (fd == -1) {
+        ngx_log_error(NGX_LOG_EMERG, ngx_cycle->log, ngx_errno,
+                      "open() \"/dev/urandom\" failed");
+        return NGX_ERROR;
+    }
+
+    n = read(fd, p, len);
+
+    (void) close(fd);
+
+    if (n != (ssize_t) len) {
+        ngx_log_error(NGX_LOG_EMERG, ngx_cycle->log, 0,
+                      "read() \"/dev/urandom\" returned %z", n);
+        return NGX_ERROR;
+    }
 
     return NGX_OK;
 }
@@ -266,10 +287,10 @@ ngx_agent_canary_zone_attach(ngx_agent_canary_zone_t *zone)
 
     for (i = 0; i < zone->conf->flags.nelts; i++) {
 
-        flag[i]->node = ngx_agent_canary_zone_find(zone, &flag[i]->name);
+        flag[i]->node = ngx_agent_canary_zone_find(zone, &flag[i]->sn.str);
 
         if (flag[i]->node == NULL) {
-            flag[i]->node = ngx_agent_canary_zone_add(zone, &flag[i]->name);
+            flag[i]->node = ngx_agent_canary_zone_add(zone, &flag[i]->sn.str);
         }
 
         if (flag[i]->node == NULL) {
@@ -344,12 +365,7 @@ ngx_agent_canary_zone_previous(void)
 {
     ngx_agent_canary_main_conf_t  *mcf;
 
-    if (ngx_is_init_cycle(ngx_cycle)) {
-        return NULL;
-    }
-
-    mcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
-                                              ngx_agent_canary_module);
+    mcf = ngx_agent_canary_cycle_conf(ngx_cycle);
 
     return mcf ? mcf->zone : NULL;
 }
@@ -373,7 +389,7 @@ ngx_agent_canary_zone_import(ngx_agent_canary_zone_t *zone,
 
     for (i = 0; i < zone->conf->flags.nelts; i++) {
 
-        node = ngx_agent_canary_zone_find(old, &flag[i]->name);
+        node = ngx_agent_canary_zone_find(old, &flag[i]->sn.str);
 
         if (node == NULL || node->version == 0) {
             continue;
@@ -394,7 +410,7 @@ ngx_agent_canary_zone_import(ngx_agent_canary_zone_t *zone,
                           "agent_canary_zone \"%V\" of %uz bytes has no room "
                           "for what is known of flag \"%V\"",
                           &zone->shm_zone->shm.name,
-                          zone->shm_zone->shm.size, &flag[i]->name);
+                          zone->shm_zone->shm.size, &flag[i]->sn.str);
             return NGX_ERROR;
         }
     }
@@ -421,12 +437,21 @@ ngx_agent_canary_zone_restore(ngx_agent_canary_zone_t *zone,
 
 ngx_int_t
 ngx_agent_canary_zone_apply(ngx_agent_canary_zone_t *zone,
-    ngx_agent_canary_node_t *node, const canary_reading_t *reading)
+    ngx_agent_canary_flag_t *flag, canary_reading_t *reading)
 {
     ngx_int_t                 rc;
     ngx_uint_t                changed;
     canary_known_t            prev, next;
+    ngx_agent_canary_node_t  *node;
     ngx_agent_canary_slot_t  *slot;
+
+    node = flag->node;
+
+    /* a list of 100,000 is not parsed again because of another percent */
+
+    ngx_agent_canary_zone_refresh(zone, flag);
+
+    reading->parsed = flag->known ? &flag->parsed : NULL;
 
     if (!ngx_shmtx_trylock(&zone->shpool->mutex)) {
         return NGX_BUSY;
@@ -436,16 +461,12 @@ ngx_agent_canary_zone_apply(ngx_agent_canary_zone_t *zone,
 
     ngx_agent_canary_zone_known(slot, &prev);
 
-    if (ngx_agent_canary_zone_same(slot, &prev, reading)) {
-        ngx_shmtx_unlock(&zone->shpool->mutex);
-        return NGX_DECLINED;
-    }
-
     canary_known_apply(&next, ngx_agent_canary_cstr(&node->sn.str), &prev,
                        reading);
 
     changed = !canary_str_eq(next.record, prev.record)
-              || !canary_str_eq(next.trip, prev.trip);
+              || !canary_str_eq(next.trip, prev.trip)
+              || next.latch.percent != prev.latch.percent;
 
     if (!changed
         && next.state == prev.state
@@ -467,22 +488,6 @@ ngx_agent_canary_zone_apply(ngx_agent_canary_zone_t *zone,
 }
 
 
-/* Spares the parsing of what has not changed: the usual case of a poll. */
-
-static ngx_uint_t
-ngx_agent_canary_zone_same(ngx_agent_canary_slot_t *slot,
-    const canary_known_t *prev, const canary_reading_t *reading)
-{
-    return slot->state == CANARY_STATE_OK
-           && reading->error.len == 0
-           && reading->trip_error.len == 0
-           && reading->record.len != 0
-           && canary_str_eq(reading->record, prev->record)
-           && (reading->trip.len == 0
-               || canary_str_eq(reading->trip, prev->trip));
-}
-
-
 static void
 ngx_agent_canary_zone_known(ngx_agent_canary_slot_t *slot,
     canary_known_t *known)
@@ -498,6 +503,8 @@ ngx_agent_canary_zone_known(ngx_agent_canary_slot_t *slot,
 
     known->state = slot->state;
     known->reason = slot->reason;
+    known->latched = slot->latched;
+    known->latch = slot->latch;
 }
 
 
@@ -551,16 +558,16 @@ ngx_agent_canary_zone_publish(ngx_agent_canary_zone_t *zone,
 
     slot->state = next->state;
     slot->reason = next->reason;
+    slot->latched = next->latched;
+    slot->latch = next->latch;
     slot->len = size;
     slot->data = data;
-
-    ngx_agent_canary_zone_latch(node, slot, current, next);
 
     if (rc == NGX_ERROR
         && current->state == CANARY_STATE_NO_MEMORY
         && slot->latched == current->latched
-        && slot->trip.epoch == current->trip.epoch
-        && slot->trip.percent == current->trip.percent)
+        && slot->latch.epoch == current->latch.epoch
+        && slot->latch.percent == current->latch.percent)
     {
         /* still no room: nothing that anybody has to look at again */
 
@@ -577,32 +584,6 @@ ngx_agent_canary_zone_publish(ngx_agent_canary_zone_t *zone,
 }
 
 
-static void
-ngx_agent_canary_zone_latch(ngx_agent_canary_node_t *node,
-    ngx_agent_canary_slot_t *slot, ngx_agent_canary_slot_t *current,
-    canary_known_t *next)
-{
-    canary_trip_t   trip;
-    canary_error_t  err;
-
-    slot->latched = current->latched;
-    slot->trip = current->trip;
-
-    if (next->trip.len == 0
-        || canary_trip_parse(&trip, ngx_agent_canary_cstr(&node->sn.str),
-                             next->trip, &err)
-           != 0)
-    {
-        return;
-    }
-
-    if (!slot->latched || canary_trip_beats(&trip, &slot->trip)) {
-        slot->latched = 1;
-        slot->trip = trip;
-    }
-}
-
-
 /* The line by which an operator follows a rollout in the error log. */
 
 static void
@@ -613,7 +594,7 @@ ngx_agent_canary_zone_log(ngx_agent_canary_node_t *node, canary_known_t *next,
     u_char      text[NGX_AGENT_CANARY_LOG_LEN];
     ngx_uint_t  level;
 
-    len = changed ? ngx_agent_canary_zone_describe(node, next, text) : 0;
+    len = changed ? ngx_agent_canary_zone_describe(next, text) : 0;
 
     level = (next->state == CANARY_STATE_OK
              || next->state == CANARY_STATE_DELETED) ? NGX_LOG_NOTICE
@@ -628,15 +609,12 @@ ngx_agent_canary_zone_log(ngx_agent_canary_node_t *node, canary_known_t *next,
 
 
 static size_t
-ngx_agent_canary_zone_describe(ngx_agent_canary_node_t *node,
-    canary_known_t *next, u_char *text)
+ngx_agent_canary_zone_describe(canary_known_t *next, u_char *text)
 {
     size_t           pos;
     u_char          *p, *last;
     ngx_uint_t       i;
-    canary_trip_t    trip;
     canary_field_t   field;
-    canary_error_t   err;
 
     /* checked fields only: others may hold anything, or user ids */
 
@@ -662,12 +640,9 @@ ngx_agent_canary_zone_describe(ngx_agent_canary_node_t *node,
         }
     }
 
-    if (next->trip.len
-        && canary_trip_parse(&trip, ngx_agent_canary_cstr(&node->sn.str),
-                             next->trip, &err)
-           == 0)
-    {
-        p = ngx_slprintf(p, last, ", last trip at epoch %uL", trip.epoch);
+    if (next->latched) {
+        p = ngx_slprintf(p, last, ", last trip at epoch %uL",
+                         next->latch.epoch);
     }
 
     return p - text;
@@ -767,6 +742,10 @@ ngx_agent_canary_zone_refresh(ngx_agent_canary_zone_t *zone,
     canary_error_t           err;
     ngx_agent_canary_view_t  view;
 
+    if (flag->version == flag->node->version) {
+        return;
+    }
+
     if (ngx_agent_canary_zone_read(zone, flag->node, &view) != NGX_OK) {
 
         /* the next request tries again */
@@ -777,7 +756,7 @@ ngx_agent_canary_zone_refresh(ngx_agent_canary_zone_t *zone,
     /* of the two parts the latch must not wait for the other */
 
     flag->latched = view.slot.latched;
-    flag->trip = view.slot.trip;
+    flag->trip = view.slot.latch;
 
     if (view.known.record.len == 0) {
         canary_flag_clear(&flag->parsed);
@@ -785,7 +764,7 @@ ngx_agent_canary_zone_refresh(ngx_agent_canary_zone_t *zone,
         flag->version = view.version;
 
     } else {
-        rc = canary_flag_parse(&parsed, ngx_agent_canary_cstr(&flag->name),
+        rc = canary_flag_parse(&parsed, ngx_agent_canary_cstr(&flag->sn.str),
                                view.known.record,
                                flag->known ? &flag->parsed : NULL, &err);
 
@@ -798,7 +777,7 @@ ngx_agent_canary_zone_refresh(ngx_agent_canary_zone_t *zone,
         } else {
             ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, 0,
                           "agent canary flag \"%V\" stays as it was: %s",
-                          &flag->name, err.text);
+                          &flag->sn.str, err.text);
         }
     }
 
@@ -826,16 +805,19 @@ ngx_agent_canary_zone_age(ngx_agent_canary_zone_t *zone)
 
 
 void
-ngx_agent_canary_zone_link(ngx_agent_canary_zone_t *zone,
-    ngx_agent_canary_link_state_e state, ngx_str_t *reason)
+ngx_agent_canary_zone_set_link(ngx_agent_canary_zone_t *zone,
+    ngx_agent_canary_link_state_e state, const u_char *reason)
 {
     ngx_agent_canary_link_status_t  *link;
+
+    if (ngx_agent_canary_zone_outdated(zone)) {
+        return;
+    }
 
     link = &zone->sh->link;
 
     if (reason) {
-        ngx_cpystrn(link->reason, reason->data,
-                    ngx_min(reason->len + 1, CANARY_ERROR_MAX));
+        ngx_cpystrn(link->reason, (u_char *) reason, CANARY_ERROR_MAX);
 
     } else {
         link->reason[0] = '\0';
@@ -868,7 +850,7 @@ ngx_agent_canary_zone_fresh(ngx_agent_canary_zone_t *zone)
 
 
 canary_str_t
-ngx_agent_canary_state_name(ngx_agent_canary_zone_t *zone,
+ngx_agent_canary_flag_state_name(ngx_agent_canary_zone_t *zone,
     canary_state_e state)
 {
     static const canary_str_t  stale = canary_str("stale");
@@ -882,7 +864,7 @@ ngx_agent_canary_state_name(ngx_agent_canary_zone_t *zone,
 
 
 ngx_uint_t
-ngx_agent_canary_tripped(ngx_agent_canary_flag_t *flag)
+ngx_agent_canary_flag_tripped(ngx_agent_canary_flag_t *flag)
 {
     return flag->latched
            && (!flag->known || flag->trip.epoch >= flag->parsed.epoch);

@@ -14,6 +14,7 @@
 
 
 #include "ngx_agent_canary_module.h"
+#include "../canary/known.h"
 #include "../canary/snapshot.h"
 
 
@@ -52,7 +53,7 @@ typedef struct {
     canary_state_e               state;
     canary_error_t               reason;
     ngx_uint_t                   latched;
-    canary_trip_t                trip;
+    canary_trip_t                latch;
     size_t                       len;
     u_char                      *data;      /* see canary_known_pack() */
 } ngx_agent_canary_slot_t;
@@ -81,7 +82,6 @@ typedef struct {
 
 
 typedef struct {
-    ngx_uint_t                   layout;
     ngx_uint_t                   workers;   /* blocks of tallies a flag */
     ngx_rbtree_t                 nodes;
     ngx_rbtree_node_t            sentinel;
@@ -94,7 +94,8 @@ typedef struct {
     ngx_atomic_t                 refused;   /* for want of memory */
     ngx_atomic_t                 saved;     /* changes in the state file */
     ngx_atomic_t                 save_failures;
-    ngx_atomic_t                 superseded;    /* another zone took over */
+    ngx_atomic_t                 generation;    /* of the configuration that
+                                               may write */
 
     ngx_agent_canary_link_status_t  link;
 
@@ -114,10 +115,11 @@ struct ngx_agent_canary_zone_s {
 
 /* agent_canary_zone name:size [state=path] */
 
-char *ngx_agent_canary_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_agent_canary_zone_conf(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 /*
- * Applies a reading of Redis.  Returns
+ * Applies a reading of Redis, in the worker that runs the link.  Returns
  *     NGX_OK        the node changed
  *     NGX_DECLINED  nothing changed
  *     NGX_BUSY      another writer is at work: read again a little later
@@ -125,7 +127,7 @@ char *ngx_agent_canary_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
  */
 
 ngx_int_t ngx_agent_canary_zone_apply(ngx_agent_canary_zone_t *zone,
-    ngx_agent_canary_node_t *node, const canary_reading_t *reading);
+    ngx_agent_canary_flag_t *flag, canary_reading_t *reading);
 
 /*
  * Copies a node.  On NGX_OK the view is to be released with ngx_free() of
@@ -141,7 +143,7 @@ ngx_int_t ngx_agent_canary_zone_read(ngx_agent_canary_zone_t *zone,
 ngx_int_t ngx_agent_canary_zone_peek(ngx_agent_canary_node_t *node,
     ngx_agent_canary_slot_t *slot);
 
-/* Brings a worker's copy of a flag up to date, or leaves it as it is. */
+/* Brings a worker's copy of a flag up to date; cheap when nothing moved. */
 
 void ngx_agent_canary_zone_refresh(ngx_agent_canary_zone_t *zone,
     ngx_agent_canary_flag_t *flag);
@@ -160,10 +162,18 @@ ngx_agent_canary_node_t *ngx_agent_canary_zone_find(
 
 ngx_msec_int_t ngx_agent_canary_zone_age(ngx_agent_canary_zone_t *zone);
 
-/* Link status, written by the worker that runs the link. */
+/*
+ * Non-zero when a newer configuration took over: the workers of an old one
+ * may live on for hours, and must not write over what the new ones write.
+ */
 
-void ngx_agent_canary_zone_link(ngx_agent_canary_zone_t *zone,
-    ngx_agent_canary_link_state_e state, ngx_str_t *reason);
+#define ngx_agent_canary_zone_outdated(zone)                                  \
+    ((zone)->conf->generation != (zone)->sh->generation)
+
+/* Link status, written by the worker that runs the link; reason or NULL. */
+
+void ngx_agent_canary_zone_set_link(ngx_agent_canary_zone_t *zone,
+    ngx_agent_canary_link_state_e state, const u_char *reason);
 void ngx_agent_canary_zone_synced(ngx_agent_canary_zone_t *zone);
 
 
@@ -173,12 +183,12 @@ ngx_uint_t ngx_agent_canary_zone_fresh(ngx_agent_canary_zone_t *zone);
 
 /* The word for a flag's state: "stale" instead of "ok" when not fresh. */
 
-canary_str_t ngx_agent_canary_state_name(ngx_agent_canary_zone_t *zone,
+canary_str_t ngx_agent_canary_flag_state_name(ngx_agent_canary_zone_t *zone,
     canary_state_e state);
 
 /* Non-zero while the worker's copy of the flag is rolled back. */
 
-ngx_uint_t ngx_agent_canary_tripped(ngx_agent_canary_flag_t *flag);
+ngx_uint_t ngx_agent_canary_flag_tripped(ngx_agent_canary_flag_t *flag);
 
 /* Decisions of all workers. */
 
