@@ -20,7 +20,8 @@ BUILD_DIR       := $(abspath $(BUILD))
 MODULE          := $(BUILD_DIR)/ngx_agent_canary_module.so
 SOURCES         := $(wildcard canary/*.[ch] ngx_agent_canary_module/*) config
 
-.PHONY: help build demo up down install lint format clean
+.PHONY: help build demo up down test sanitize bench install lint fuzz format
+.PHONY: clean
 
 
 help: ## list the targets
@@ -36,7 +37,8 @@ $(BUILD_DIR)/nginx/Makefile: config
 	@set -e; root=$$PWD; cd $(NGINX_SRC); \
 	NGX_CONF_FLAGS=($(NGINX_CONFIGURE)); \
 	if [ -f conf_flags ]; then . ./conf_flags; fi; \
-	if ! bash ./configure "$${NGX_CONF_FLAGS[@]}" \
+	configure=configure; [ -f configure ] || configure=auto/configure; \
+	if ! bash ./$$configure "$${NGX_CONF_FLAGS[@]}" \
 	        --with-cc-opt='$(CFLAGS) -fPIC' --with-ld-opt='$(LDFLAGS) -fPIC' \
 	        --builddir=$(BUILD_DIR)/nginx \
 	        --add-dynamic-module="$$root" \
@@ -63,6 +65,21 @@ up: ## a stack to play with in the background (TRAFFIC=questions a second)
 down: ## stop it
 	@demo/stack down
 
+test: ## run every test
+	@.ci/packages test
+	@$(MAKE) -s --no-print-directory build
+	@$(MAKE) -s --no-print-directory -C lua-free-tests test
+	@.ci/test
+
+sanitize: ## the suite under ASan and UBSan, with two builds of nginx
+	@.ci/packages sanitize
+	@.ci/sanitize
+
+bench: ## measure what it costs, beside its peers (PART=flip: only that)
+	@.ci/packages bench
+	@$(MAKE) -s --no-print-directory build
+	@TEST_CANARY_MODULE=$(MODULE) bench/run $(PART)
+
 install: build ## install the module for nginx (DESTDIR=, MODULES_DIR=)
 	install -d $(DESTDIR)$(MODULES_DIR)
 	install -m 644 $(MODULE) $(DESTDIR)$(MODULES_DIR)/$(notdir $(MODULE)).new
@@ -71,7 +88,12 @@ install: build ## install the module for nginx (DESTDIR=, MODULES_DIR=)
 
 lint: $(BUILD_DIR)/nginx/Makefile ## run every checker, expect no finding
 	@.ci/packages lint
+	@.ci/debian package sid libtest-nginx-perl build/perl5
 	@NGINX_SRC=$(NGINX_SRC) .ci/lint $(BUILD_DIR)
+
+fuzz: ## look for new crashes in every parser (FUZZ_SECONDS= for each)
+	@.ci/packages fuzz
+	@$(MAKE) --no-print-directory -C lua-free-tests fuzz
 
 format: ## mend blanks, tabs and line ends in C sources
 	@.ci/style --fix $$(git ls-files '*.c' '*.h')
