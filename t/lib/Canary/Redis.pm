@@ -84,8 +84,11 @@ sub drop_client { delete $_[0]{client} }
 # as one that is in use.
 sub flag {
     my ($self, $name, @fields) = @_;
+    my $reply = $self->cmd('HSET', PREFIX . "flag:$name", @fields);
+
+    # last: what is missing after it counts as deleted
     $self->cmd('SET', PREFIX . 'inited', 1) if !$self->{inited}++;
-    return $self->cmd('HSET', PREFIX . "flag:$name", @fields);
+    return $reply;
 }
 
 
