@@ -11,7 +11,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     int                rc;
     canary_str_t       json;
-    canary_trip_t      trip, kept;
+    canary_trip_t      trip, told;
     canary_error_t     err;
     canary_known_t     next, prev;
     canary_reading_t   reading;
@@ -39,14 +39,28 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     memset(&prev, 0, sizeof(prev));
     memset(&reading, 0, sizeof(reading));
+    prev.latched = 1;
+    prev.latch = latch;
     prev.trip = known;
     reading.trip = json;
 
     canary_known_apply(&next, name, &prev, &reading);
 
-    fuzz_check(canary_trip_parse(&kept, name, next.trip, &err) == 0);
-    fuzz_check(!canary_trip_beats(&latch, &kept));
-    fuzz_check(rc != 0 || !canary_trip_beats(&trip, &kept));
+    fuzz_check(canary_trip_parse(&told, name, next.trip, &err) == 0);
+    fuzz_check(next.latched);
+
+    /* at epoch 0 of the flag every trip holds, and the lower percent counts */
+
+    if (rc == 0) {
+        fuzz_check(!canary_trip_beats(&latch, &next.latch));
+        fuzz_check(!canary_trip_beats(&trip, &next.latch));
+        fuzz_check(next.latch.percent <= latch.percent);
+        fuzz_check(next.latch.percent <= trip.percent);
+
+    } else {
+        fuzz_check(next.latch.epoch == latch.epoch);
+        fuzz_check(next.latch.percent == latch.percent);
+    }
 
     return 0;
 }
