@@ -228,10 +228,11 @@ ngx_agent_canary_status(ngx_http_request_t *r,
     ngx_agent_canary_flag_t  **flag;
 
     ngx_agent_canary_out(out, "{\"version\":\"%s\",\"nginx\":\"%s\","
-                         "\"boot_id\":\"%*s\",\"worker\":%i",
+                         "\"boot_id\":\"%*s\",\"worker\":%i,\"pid\":%P",
                          NGX_AGENT_CANARY_VERSION, NGINX_VERSION,
                          sizeof(mcf->zone->sh->boot_id),
-                         mcf->zone->sh->boot_id, (ngx_int_t) ngx_worker);
+                         mcf->zone->sh->boot_id, (ngx_int_t) ngx_worker,
+                         ngx_pid);
 
     ngx_agent_canary_status_redis(mcf->zone, out);
     ngx_agent_canary_status_zone(mcf, out);

@@ -829,7 +829,11 @@ ngx_agent_canary_link_log(ngx_agent_canary_link_t *link, char *reason)
 
     level = NGX_LOG_ERR;
 
-    if (ngx_strncmp(link->reason, reason, CANARY_ERROR_MAX - 1) == 0) {
+    /* told already, or by a worker that a newer one has taken over from */
+
+    if (ngx_strncmp(link->reason, reason, CANARY_ERROR_MAX - 1) == 0
+        || ngx_agent_canary_zone_outdated(link->zone))
+    {
         level = NGX_LOG_INFO;
     }
 

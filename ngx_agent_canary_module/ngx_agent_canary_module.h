@@ -42,6 +42,8 @@ typedef struct {
     unsigned                     latched:1; /* trip holds a trip */
     canary_flag_t                parsed;
     canary_trip_t                trip;
+    uint64_t                     epoch;     /* highest ever, of a deleted
+                                               flag too */
 } ngx_agent_canary_flag_t;
 
 

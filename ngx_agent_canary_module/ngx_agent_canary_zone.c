@@ -758,6 +758,8 @@ ngx_agent_canary_zone_refresh(ngx_agent_canary_zone_t *zone,
     flag->latched = view.slot.latched;
     flag->trip = view.slot.latch;
 
+    flag->epoch = view.known.epoch;
+
     if (view.known.record.len == 0) {
         canary_flag_clear(&flag->parsed);
         flag->known = 0;
@@ -866,8 +868,7 @@ ngx_agent_canary_flag_state_name(ngx_agent_canary_zone_t *zone,
 ngx_uint_t
 ngx_agent_canary_flag_tripped(ngx_agent_canary_flag_t *flag)
 {
-    return flag->latched
-           && (!flag->known || flag->trip.epoch >= flag->parsed.epoch);
+    return flag->latched && flag->trip.epoch >= flag->epoch;
 }
 
 
