@@ -29,22 +29,14 @@ my $expected = $story->expected(50, 100);
 my @steps = qw(canary_known_apply canary_known_size canary_known_pack);
 
 
-sub sockets {
-    my ($pid) = @_;
-    return scalar grep { (readlink $_ // '') =~ /^socket:/ }
-        glob "/proc/$pid/fd/*";
-}
-
-
-# The worker that holds the link to Redis: it has two sockets more.
+# The worker that holds the link to Redis.
 sub writer {
-    my @workers;
+    my $status;
     wait_until(20, sub {
-        @workers = sort { sockets($b) <=> sockets($a) } $nginx->workers;
-        return @workers == 2
-            && sockets($workers[0]) >= sockets($workers[1]) + 2;
-    }) or die 'no worker holds the link';
-    return $workers[0];
+        $status = $nginx->status;
+        return $status->{worker} == 0 && kill 0, $status->{pid};
+    }) or die 'worker 0 does not answer';
+    return $status->{pid};
 }
 
 
@@ -83,6 +75,9 @@ for (1 .. 3) {
 }
 
 for my $step (@steps) {
+    # only when it holds the link does it write
+    wait_until(20, sub { $nginx->status->{redis}{fresh} })
+        or die 'the link is not ready';
     my $victim = writer();
     ok(kill_at($victim, $step,
                sub { $redis->flag(support => bundle_candidate => ++$bundle) }),

@@ -49,8 +49,7 @@ sub under_load {
     $load->wait_requests(40);
 
     my $result = $story->end_load($load, $what);
-    ok($result->{slowest} < 0.9 * slow(), "$what: no request waited")
-        or diag("the slowest took $result->{slowest} s");
+    $story->nobody_waited($result, "$what: no request waited");
 }
 
 

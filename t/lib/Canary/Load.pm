@@ -12,7 +12,7 @@ use Time::HiRes qw(time);
 
 use Canary::HTTP ();
 use Canary::Process qw(spawn);
-use Canary::Util qw(pause slurp spew wait_until);
+use Canary::Util qw(pause slow slurp spew wait_until);
 
 
 # start(address => ..., dir => ..., expect => { user => arm },
@@ -60,7 +60,7 @@ sub stop {
 sub drive {
     my ($file, %how) = @_;
     my @users = sort keys %{ $how{expect} };
-    my %result = (requests => 0, failed => 0, moved => 0, slowest => 0,
+    my %result = (requests => 0, failed => 0, moved => 0, slowest => 0, waited => 0,
                   first => []);
     my $chunk = 20;
     my $began = time;
@@ -100,6 +100,7 @@ sub judge {
 
     $result->{requests}++;
     $result->{slowest} = $seconds if $seconds > $result->{slowest};
+    $result->{waited}++ if $seconds > 0.9 * slow();
 
     if ($answer->{status} != 200) {
         $result->{failed}++;

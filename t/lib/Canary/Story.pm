@@ -187,6 +187,16 @@ sub end_load {
 }
 
 
+# No request waited for Redis: one test.  Who does waits for a deadline of
+# 1 s, and so do all who ask meanwhile; one alone has met a machine that had
+# other things to do.
+sub nobody_waited {
+    my ($self, $result, $what) = @_;
+    return ok($result->{waited} <= 1, $what)
+        || diag("$result->{waited} did, the slowest $result->{slowest} s");
+}
+
+
 # Asks for the arm of each user: one test.
 sub arms_are {
     my ($self, $expected, $what) = @_;
