@@ -17,11 +17,19 @@ LDFLAGS         ?= -Wl,-z,relro -Wl,-z,now
 MODULES_DIR     ?= /usr/lib/nginx/modules
 
 BUILD_DIR       := $(abspath $(BUILD))
+
+# make takes a blank for the end of a name: `make clean` would remove another
+# directory.
+
+ifneq ($(words $(BUILD_DIR)),1)
+$(error the path "$(BUILD_DIR)" holds a blank, expected one without)
+endif
+
 MODULE          := $(BUILD_DIR)/ngx_agent_canary_module.so
 SOURCES         := $(wildcard canary/*.[ch] ngx_agent_canary_module/*) config
 
 .PHONY: help build demo up down test sanitize bench install lint fuzz format
-.PHONY: clean
+.PHONY: clean FORCE
 
 
 help: ## list the targets
@@ -31,9 +39,16 @@ help: ## list the targets
 
 build: $(MODULE) ## build the nginx module into build/
 
-$(BUILD_DIR)/nginx/Makefile: config
-	@.ci/packages build
+# what the last build was made of: another nginx needs another one
+
+$(BUILD_DIR)/settings: export SETTINGS = $(NGINX_SRC) $(NGINX_CONFIGURE) \
+                                         $(CFLAGS) $(LDFLAGS)
+$(BUILD_DIR)/settings: FORCE
 	@mkdir -p $(BUILD_DIR)
+	@cmp -s $@ <(echo "$$SETTINGS") || echo "$$SETTINGS" > $@
+
+$(BUILD_DIR)/nginx/Makefile: config $(BUILD_DIR)/settings
+	@.ci/packages build
 	@set -e; root=$$PWD; cd $(NGINX_SRC); \
 	NGX_CONF_FLAGS=($(NGINX_CONFIGURE)); \
 	if [ -f conf_flags ]; then . ./conf_flags; fi; \
@@ -99,4 +114,5 @@ format: ## mend blanks, tabs and line ends in C sources
 	@.ci/style --fix $$(git ls-files '*.c' '*.h')
 
 clean: ## remove what was built
+	@[ ! -e $(BUILD_DIR)/up/processes ] || demo/stack down
 	rm -rf $(BUILD_DIR)
