@@ -38,7 +38,7 @@ static int canary_flag_set_bundle_baseline(canary_flag_parser_t *p);
 static int canary_flag_set_bundle_candidate(canary_flag_parser_t *p);
 static int canary_flag_set_mode(canary_flag_parser_t *p);
 static int canary_flag_set_shadow(canary_flag_parser_t *p);
-static int canary_flag_check_guardrails(canary_flag_parser_t *p);
+static int canary_flag_set_guardrails(canary_flag_parser_t *p);
 static int canary_flag_check_plan(canary_flag_parser_t *p);
 static int canary_flag_parse_percent(canary_flag_parser_t *p,
     uint32_t *percent);
@@ -93,7 +93,7 @@ static const canary_flag_field_t  canary_flag_fields[] = {
     { canary_str("bundle_candidate"), canary_flag_set_bundle_candidate },
     { canary_str("mode"), canary_flag_set_mode },
     { canary_str("shadow"), canary_flag_set_shadow },
-    { canary_str("guardrails"), canary_flag_check_guardrails },
+    { canary_str("guardrails"), canary_flag_set_guardrails },
     { canary_str("plan"), canary_flag_check_plan },
     { canary_str(""), NULL }
 };
@@ -151,6 +151,7 @@ canary_flag_parse(canary_flag_t *flag, canary_str_t name, canary_str_t record,
     flag->seed = canary_seed(name);
     flag->enabled = 1;
     flag->stages = canary_ladder_default;
+    canary_guardrails_default(&flag->guardrails);
 
     p.flag = flag;
     p.prev = prev;
@@ -410,29 +411,9 @@ canary_flag_set_shadow(canary_flag_parser_t *p)
 
 
 static int
-canary_flag_check_guardrails(canary_flag_parser_t *p)
+canary_flag_set_guardrails(canary_flag_parser_t *p)
 {
-    int      valid;
-    json_t  *json;
-
-    static const char  expected[] = "expected a JSON object";
-
-    json = canary_json_load(p->name, p->value, expected, p->err);
-
-    if (json == NULL) {
-        return -1;
-    }
-
-    valid = json_is_object(json);
-
-    json_decref(json);
-
-    if (!valid) {
-        canary_error(p->err, p->name, p->value, expected);
-        return -1;
-    }
-
-    return 0;
+    return canary_guardrails_parse(&p->flag->guardrails, p->value, p->err);
 }
 
 
@@ -501,6 +482,15 @@ canary_flag_check_text(canary_flag_parser_t *p)
 canary_str_t
 canary_key_trim(canary_str_t key)
 {
+    /* nearly always there is nothing to trim */
+
+    if (key.len > 0
+        && (unsigned char) key.data[0] > ' '
+        && (unsigned char) key.data[key.len - 1] > ' ')
+    {
+        return key;
+    }
+
     while (key.len > 0 && (key.data[0] == ' ' || key.data[0] == '\t')) {
         key.data++;
         key.len--;
@@ -525,7 +515,6 @@ canary_decide(canary_decision_t *d, const canary_flag_t *flag,
     d->arm = CANARY_ARM_BASELINE;
     d->reason = CANARY_REASON_DEFAULT;
     d->bucket = CANARY_BUCKETS;
-    d->cohort = 0;
     d->percent = 0;
 
     if (flag == NULL) {
@@ -540,7 +529,6 @@ canary_decide(canary_decision_t *d, const canary_flag_t *flag,
     }
 
     d->bucket = canary_bucket(flag->seed, key);
-    d->cohort = canary_cohort(&flag->stages, d->bucket);
 
     if (!flag->enabled) {
         d->reason = CANARY_REASON_DISABLED;

@@ -10,6 +10,7 @@
 
 #include <stdint.h>
 #include "cohort.h"
+#include "guardrails.h"
 #include "record.h"
 #include "set.h"
 #include "str.h"
@@ -65,6 +66,7 @@ typedef struct {
     canary_set_t     *allow;                /* NULL: none */
     canary_set_t     *deny;
     canary_set_t     *tenants;
+    canary_guardrails_t  guardrails;
     char              bundle[CANARY_ARMS][CANARY_TEXT_MAX + 1];
     char              unknown[CANARY_FLAG_NAME_MAX + 1];
                                             /* the first field that no part
@@ -95,7 +97,6 @@ typedef struct {
     canary_arm_e      arm;
     canary_reason_e   reason;
     uint32_t          bucket;               /* CANARY_BUCKETS: no key */
-    uint32_t          cohort;               /* 0: no key */
     uint32_t          percent;              /* in effect, buckets */
 } canary_decision_t;
 

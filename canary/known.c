@@ -189,6 +189,19 @@ canary_known_apply_trip(canary_known_t *next, canary_str_t name,
 }
 
 
+void
+canary_known_trip(canary_known_t *known, canary_str_t name, canary_str_t json)
+{
+    canary_reading_t  reading;
+
+    memset(&reading, 0, sizeof(canary_reading_t));
+
+    reading.trip = json;
+
+    canary_known_apply_trip(known, name, &reading);
+}
+
+
 /* What is wrong with the flag itself is more important to its owner. */
 
 static void

@@ -64,6 +64,11 @@ typedef struct {
 void canary_known_apply(canary_known_t *next, canary_str_t name,
     const canary_known_t *prev, const canary_reading_t *reading);
 
+/* The same for a trip alone, valid JSON that did not come from Redis. */
+
+void canary_known_trip(canary_known_t *known, canary_str_t name,
+    canary_str_t json);
+
 /*
  * The packed form, for shared memory and the state file, all integers
  * little-endian: u32 state, u64 epoch, u32 latched, u64 epoch and u32 percent

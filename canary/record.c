@@ -1,4 +1,5 @@
 
+#include <string.h>
 #include "bytes.h"
 #include "record.h"
 
@@ -57,4 +58,25 @@ canary_record_next(canary_str_t record, size_t *pos, canary_field_t *field)
     *pos += canary_record_field_size(field);
 
     return 1;
+}
+
+
+canary_str_t
+canary_record_find(canary_str_t record, const char *name)
+{
+    size_t          pos;
+    canary_str_t    wanted, none = { 0, "" };
+    canary_field_t  field;
+
+    wanted.data = name;
+    wanted.len = strlen(name);
+    pos = 0;
+
+    while (canary_record_next(record, &pos, &field) == 1) {
+        if (canary_str_eq(field.name, wanted)) {
+            return field.value;
+        }
+    }
+
+    return none;
 }

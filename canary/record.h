@@ -42,5 +42,9 @@ char *canary_record_add(char *out, const canary_field_t *field);
 int canary_record_next(canary_str_t record, size_t *pos,
     canary_field_t *field);
 
+/* The value of a field, or an empty string. */
+
+canary_str_t canary_record_find(canary_str_t record, const char *name);
+
 
 #endif /* CANARY_RECORD_H */

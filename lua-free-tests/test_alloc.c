@@ -173,12 +173,14 @@ run(int (*once)(const torture_t *t), int on)
         record_of(&b, "percent=5",
                   "allow=[\"a key longer than a buffer\",\"b\",\"c\"]",
                   "tenants={\"a tenant with a rather long name\":5,\"b\":0.5}",
-                  "guardrails={\"rules\":[{\"metric\":\"error_rate\"}]}");
+                  "guardrails={\"rules\":[{\"metric\":\"error_rate\","
+                  "\"max\":0.05}]}");
 
     } else {
         record_of(&b, "percent=5", "allow=[\"alice\",\"bob\",\"carol\"]",
                   "tenants={\"acme\":5,\"b\":0.5}",
-                  "guardrails={\"rules\":[{\"max\":0.05}]}");
+                  "guardrails={\"rules\":[{\"metric\":\"error_rate\","
+                  "\"max\":0.05}]}");
     }
 
     t.record = buffer_str(&b);

@@ -1,0 +1,45 @@
+
+/*
+ * How much events come in clumps: one user who tries again and again makes
+ * many errors out of one.  The design effect is the factor by which the
+ * variance of counts exceeds that of independent requests.
+ */
+
+
+#ifndef CANARY_CLUMP_H
+#define CANARY_CLUMP_H
+
+
+#include "bet.h"
+
+
+/* The largest effect that is believed in, and bound of what a pair says. */
+
+#define CANARY_CLUMP_MAX      30.0
+
+/* What is taken for it before five minutes were seen. */
+
+#define CANARY_CLUMP_UNKNOWN  2.0
+
+
+typedef struct {
+    canary_sample_t  open;                  /* the block being filled */
+    double           age;                   /* s, of it */
+    canary_sample_t  last;                  /* the block before */
+    double           found;                 /* squares of differences */
+    double           expected;              /* of independent requests */
+    double           pairs;                 /* of blocks, as they count */
+} canary_clump_t;
+
+
+/* Feeds what the baseline did within the last dt seconds. */
+
+void canary_clump_feed(canary_clump_t *clump, const canary_sample_t *baseline,
+    double dt);
+
+/* The design effect, from 1 to CANARY_CLUMP_MAX. */
+
+double canary_clump_effect(const canary_clump_t *clump);
+
+
+#endif /* CANARY_CLUMP_H */

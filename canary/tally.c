@@ -1,0 +1,515 @@
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "tally.h"
+
+
+/* Longer than any number that is read: 1.2345678901234567e-300 */
+#define CANARY_TALLY_NUMBER_MAX  31
+
+
+static size_t canary_tally_put(char *text, const canary_tally_field_t *field,
+    const char *value);
+static int canary_tally_take(char *value, const canary_tally_field_t *field,
+    canary_str_t text);
+static int canary_tally_take_count(char *value, canary_str_t text);
+static int canary_tally_take_sum(char *value, canary_str_t text);
+static int canary_tally_behind(const canary_tally_t *now,
+    const canary_tally_t *before);
+static uint64_t canary_tally_count(const char *value);
+static double canary_tally_sum(const char *value);
+static void canary_tally_set_count(char *value, uint64_t count);
+static void canary_tally_set_sum(char *value, double sum);
+
+
+#define canary_tally_one(name, type)                                          \
+    { canary_str(#name), type, offsetof(canary_tally_t, name), 1 }
+
+#define canary_tally_histogram(name)                                          \
+    { canary_str(#name), CANARY_TALLY_COUNT,                                  \
+      offsetof(canary_tally_t, name), CANARY_LATENCY_BUCKETS }
+
+
+const canary_tally_field_t  canary_tally_fields[] = {
+    canary_tally_one(requests, CANARY_TALLY_COUNT),
+    canary_tally_one(errors_status, CANARY_TALLY_COUNT),
+    canary_tally_one(errors_connect, CANARY_TALLY_COUNT),
+    canary_tally_one(errors_timeout, CANARY_TALLY_COUNT),
+    canary_tally_one(errors_deadline, CANARY_TALLY_COUNT),
+    canary_tally_one(errors_stream, CANARY_TALLY_COUNT),
+    canary_tally_one(errors_in_band, CANARY_TALLY_COUNT),
+    canary_tally_one(denied, CANARY_TALLY_COUNT),
+    canary_tally_one(escalated, CANARY_TALLY_COUNT),
+    canary_tally_one(client_aborts, CANARY_TALLY_COUNT),
+    canary_tally_one(keyless, CANARY_TALLY_COUNT),
+    canary_tally_one(overrides, CANARY_TALLY_COUNT),
+    canary_tally_one(cost_known, CANARY_TALLY_COUNT),
+    canary_tally_one(cost_unpriced, CANARY_TALLY_COUNT),
+    canary_tally_one(cost_usd, CANARY_TALLY_SUM),
+    canary_tally_one(cost_capped_usd, CANARY_TALLY_SUM),
+    canary_tally_one(cost_capped_usd2, CANARY_TALLY_SUM),
+    canary_tally_one(cost_cap_usd, CANARY_TALLY_CAP),
+    canary_tally_one(tokens_input, CANARY_TALLY_COUNT),
+    canary_tally_one(tokens_output, CANARY_TALLY_COUNT),
+    canary_tally_histogram(first_byte_ms),
+    canary_tally_histogram(latency_ms),
+    { canary_str(""), CANARY_TALLY_COUNT, 0, 0 }
+};
+
+
+/* 2^(i/4): within an octave, and the octaves are powers of two */
+
+static const double  canary_tally_quarters[4] = {
+    1, 1.189207115002721, 1.4142135623730951, 1.681792830507429
+};
+
+
+const canary_tally_field_t *
+canary_tally_field(canary_str_t name)
+{
+    const canary_tally_field_t  *field;
+
+    for (field = canary_tally_fields; field->n; field++) {
+        if (canary_str_eq(field->name, name)) {
+            return field;
+        }
+    }
+
+    return NULL;
+}
+
+
+size_t
+canary_tally_format(char *text, const canary_tally_field_t *field,
+    const canary_tally_t *t)
+{
+    size_t       i, len;
+    const char  *value;
+
+    len = 0;
+    value = (const char *) t + field->offset;
+
+    for (i = 0; i < field->n; i++) {
+        if (i > 0) {
+            text[len++] = ',';
+        }
+
+        len += canary_tally_put(text + len, field, value);
+        value += sizeof(uint64_t);
+    }
+
+    return len;
+}
+
+
+static size_t
+canary_tally_put(char *text, const canary_tally_field_t *field,
+    const char *value)
+{
+    int   len;
+    char  number[CANARY_TALLY_NUMBER_MAX + 1];
+
+    if (field->type == CANARY_TALLY_COUNT) {
+        len = snprintf(number, sizeof(number), "%" PRIu64,
+                       canary_tally_count(value));
+
+    } else {
+        len = snprintf(number, sizeof(number), "%.17g",
+                       canary_tally_sum(value));
+    }
+
+    memcpy(text, number, (size_t) len);
+
+    return (size_t) len;
+}
+
+
+int
+canary_tally_parse(canary_tally_t *t, const canary_tally_field_t *field,
+    canary_str_t text)
+{
+    char            values[CANARY_LATENCY_BUCKETS * sizeof(uint64_t)];
+    size_t          i;
+    const char     *comma, *end;
+    canary_str_t    one;
+
+    if (text.len == 0) {
+        return -1;
+    }
+
+    end = text.data + text.len;
+    one.data = text.data;
+
+    for (i = 0; i < field->n; i++) {
+        if (one.data > end) {
+            return -1;
+        }
+
+        comma = memchr(one.data, ',', (size_t) (end - one.data));
+        one.len = (size_t) ((comma ? comma : end) - one.data);
+
+        if (canary_tally_take(values + i * sizeof(uint64_t), field, one)
+            != 0)
+        {
+            return -1;
+        }
+
+        one.data += one.len + 1;
+    }
+
+    if (one.data != end + 1) {
+        return -1;
+    }
+
+    memcpy((char *) t + field->offset, values, field->n * sizeof(uint64_t));
+
+    return 0;
+}
+
+
+static int
+canary_tally_take(char *value, const canary_tally_field_t *field,
+    canary_str_t text)
+{
+    if (text.len == 0 || text.len > CANARY_TALLY_NUMBER_MAX
+        || text.data[0] < '0' || text.data[0] > '9')
+    {
+        return -1;
+    }
+
+    if (field->type == CANARY_TALLY_COUNT) {
+        return canary_tally_take_count(value, text);
+    }
+
+    return canary_tally_take_sum(value, text);
+}
+
+
+static int
+canary_tally_take_count(char *value, canary_str_t text)
+{
+    size_t    i;
+    uint64_t  count, digit;
+
+    count = 0;
+
+    for (i = 0; i < text.len; i++) {
+        digit = (uint64_t) (unsigned char) text.data[i] - '0';
+
+        if (digit > 9 || count > (UINT64_MAX - digit) / 10) {
+            return -1;
+        }
+
+        count = count * 10 + digit;
+    }
+
+    canary_tally_set_count(value, count);
+
+    return 0;
+}
+
+
+static int
+canary_tally_take_sum(char *value, canary_str_t text)
+{
+    char    *end, number[CANARY_TALLY_NUMBER_MAX + 1];
+    double   sum;
+
+    memcpy(number, text.data, text.len);
+    number[text.len] = '\0';
+
+    /* a number that begins with a digit, but not a hexadecimal one */
+
+    if (strspn(number, "0123456789.e+-") != text.len) {
+        return -1;
+    }
+
+    sum = strtod(number, &end);
+
+    if (end != number + text.len
+        || !(sum >= 0 && sum <= CANARY_TALLY_SUM_MAX))
+    {
+        return -1;
+    }
+
+    canary_tally_set_sum(value, sum);
+
+    return 0;
+}
+
+
+uint64_t
+canary_tally_errors(const canary_tally_t *t)
+{
+    return t->errors_status + t->errors_connect + t->errors_timeout
+           + t->errors_deadline + t->errors_stream + t->errors_in_band;
+}
+
+
+void
+canary_tally_cost(canary_tally_t *t, double usd, double cap)
+{
+    double  capped;
+
+    if (!(usd >= 0 && usd <= CANARY_TALLY_SUM_MAX && cap > 0)) {
+        t->cost_unpriced++;
+        return;
+    }
+
+    capped = usd < cap ? usd : cap;
+
+    t->cost_known++;
+    t->cost_usd += usd;
+    t->cost_capped_usd += capped;
+    t->cost_capped_usd2 += capped * capped;
+    t->cost_cap_usd = cap;
+}
+
+
+int
+canary_tally_diff(canary_tally_t *diff, const canary_tally_t *now,
+    uint64_t boot_now, const canary_tally_t *before, uint64_t boot_before)
+{
+    char                        *d;
+    size_t                       i;
+    const char                  *a, *b;
+    const canary_tally_field_t  *field;
+
+    memset(diff, 0, sizeof(canary_tally_t));
+
+    if (boot_now != boot_before || canary_tally_behind(now, before)) {
+        return 1;
+    }
+
+    for (field = canary_tally_fields; field->n; field++) {
+        for (i = 0; i < field->n; i++) {
+            d = (char *) diff + field->offset + i * sizeof(uint64_t);
+            a = (const char *) now + field->offset + i * sizeof(uint64_t);
+            b = (const char *) before + field->offset + i * sizeof(uint64_t);
+
+            if (field->type == CANARY_TALLY_COUNT) {
+                canary_tally_set_count(d, canary_tally_count(a)
+                                          - canary_tally_count(b));
+
+            } else if (field->type == CANARY_TALLY_SUM) {
+                canary_tally_set_sum(d, canary_tally_sum(a)
+                                        - canary_tally_sum(b));
+
+            } else {
+                canary_tally_set_sum(d,
+                                     canary_tally_sum(a) > canary_tally_sum(b)
+                                     ? canary_tally_sum(a)
+                                     : canary_tally_sum(b));
+            }
+        }
+    }
+
+    return 0;
+}
+
+
+/* Non-zero when something that only grows is lower now, or is no number. */
+
+static int
+canary_tally_behind(const canary_tally_t *now, const canary_tally_t *before)
+{
+    size_t                       i;
+    const char                  *a, *b;
+    const canary_tally_field_t  *field;
+
+    for (field = canary_tally_fields; field->n; field++) {
+        for (i = 0; i < field->n; i++) {
+            a = (const char *) now + field->offset + i * sizeof(uint64_t);
+            b = (const char *) before + field->offset + i * sizeof(uint64_t);
+
+            if (field->type == CANARY_TALLY_COUNT
+                && canary_tally_count(a) < canary_tally_count(b))
+            {
+                return 1;
+            }
+
+            if (field->type != CANARY_TALLY_COUNT
+                && !(canary_tally_sum(a) >= 0 && canary_tally_sum(b) >= 0
+                     && canary_tally_sum(a) <= CANARY_TALLY_SUM_MAX))
+            {
+                return 1;
+            }
+
+            if (field->type == CANARY_TALLY_SUM
+                && !(canary_tally_sum(a) >= canary_tally_sum(b)))
+            {
+                return 1;
+            }
+        }
+    }
+
+    return 0;
+}
+
+
+void
+canary_tally_add(canary_tally_t *sum, const canary_tally_t *t)
+{
+    char                        *s;
+    double                       x, y;
+    size_t                       i;
+    uint64_t                     n, m;
+    const char                  *v;
+    const canary_tally_field_t  *field;
+
+    for (field = canary_tally_fields; field->n; field++) {
+        for (i = 0; i < field->n; i++) {
+            s = (char *) sum + field->offset + i * sizeof(uint64_t);
+            v = (const char *) t + field->offset + i * sizeof(uint64_t);
+
+            if (field->type == CANARY_TALLY_COUNT) {
+                n = canary_tally_count(s);
+                m = canary_tally_count(v);
+                canary_tally_set_count(s, n > UINT64_MAX - m ? UINT64_MAX
+                                                             : n + m);
+                continue;
+            }
+
+            x = canary_tally_sum(s);
+            y = canary_tally_sum(v);
+
+            if (field->type == CANARY_TALLY_SUM) {
+                canary_tally_set_sum(s, x + y);
+
+            } else {
+                canary_tally_set_sum(s, x > y ? x : y);
+            }
+        }
+    }
+}
+
+
+double
+canary_tally_edge(unsigned bucket)
+{
+    if (bucket >= CANARY_LATENCY_EDGES) {
+        bucket = CANARY_LATENCY_EDGES - 1;
+    }
+
+    return (double) (1UL << bucket / 4) * canary_tally_quarters[bucket % 4];
+}
+
+
+unsigned
+canary_tally_edge_at(double ms)
+{
+    unsigned  bucket;
+
+    for (bucket = 0; bucket < CANARY_LATENCY_EDGES; bucket++) {
+        if (canary_tally_edge(bucket) >= ms) {
+            return bucket;
+        }
+    }
+
+    return CANARY_LATENCY_EDGES;
+}
+
+
+uint64_t
+canary_tally_above(const uint64_t *histogram, unsigned bucket)
+{
+    uint64_t  n;
+
+    n = 0;
+
+    for (bucket++; bucket < CANARY_LATENCY_BUCKETS; bucket++) {
+        n += histogram[bucket];
+    }
+
+    return n;
+}
+
+
+uint64_t
+canary_tally_total(const uint64_t *histogram)
+{
+    return histogram[0] + canary_tally_above(histogram, 0);
+}
+
+
+double
+canary_tally_quantile(const uint64_t *histogram, double q)
+{
+    double    below, rank, share, low, high;
+    unsigned  i;
+
+    rank = q * (double) canary_tally_total(histogram);
+    below = 0;
+
+    if (!(rank > 0)) {
+        return 0;
+    }
+
+    for (i = 0; i < CANARY_LATENCY_EDGES - 1; i++) {
+        if (histogram[i] > 0 && below + (double) histogram[i] >= rank) {
+            break;
+        }
+
+        below += (double) histogram[i];
+    }
+
+    high = canary_tally_edge(i);
+
+    if (i == 0 || histogram[i] == 0) {
+        return high;
+    }
+
+    low = canary_tally_edge(i - 1);
+    share = (rank - below) / (double) histogram[i];
+
+    if (share > 1) {
+        share = 1;
+    }
+
+    /* of the ratio's quarters, a straight line is within 2 % of the curve */
+
+    return low + (high - low) * share;
+}
+
+
+/*
+ * The fields are reached by their offsets.  Whoever shares a tally between
+ * threads or processes copies it first.
+ */
+
+static uint64_t
+canary_tally_count(const char *value)
+{
+    uint64_t  count;
+
+    memcpy(&count, value, sizeof(uint64_t));
+
+    return count;
+}
+
+
+static double
+canary_tally_sum(const char *value)
+{
+    double  sum;
+
+    memcpy(&sum, value, sizeof(double));
+
+    return sum;
+}
+
+
+static void
+canary_tally_set_count(char *value, uint64_t count)
+{
+    memcpy(value, &count, sizeof(uint64_t));
+}
+
+
+static void
+canary_tally_set_sum(char *value, double sum)
+{
+    memcpy(value, &sum, sizeof(double));
+}
