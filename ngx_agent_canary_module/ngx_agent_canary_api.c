@@ -6,10 +6,20 @@
 
 #include "ngx_agent_canary_api.h"
 #include "ngx_agent_canary_decision.h"
+#include "ngx_agent_canary_link.h"
 #include "ngx_agent_canary_metrics.h"
 #include "ngx_agent_canary_out.h"
 #include "ngx_agent_canary_state.h"
-#include "ngx_agent_canary_zone.h"
+#include "ngx_agent_canary_tally.h"
+#include "ngx_agent_canary_trip.h"
+
+
+/* between the clocks that two workers keep, in milliseconds */
+#define NGX_AGENT_CANARY_CLOCK_SKEW  500
+
+/* a command with the prefix, the name of a flag and an epoch */
+#define NGX_AGENT_CANARY_LIFT_MAX                                            \
+    (NGX_AGENT_CANARY_PREFIX_MAX + CANARY_FLAG_NAME_MAX + 64)
 
 
 /* Returns NGX_OK, or a status; with NGX_HTTP_BAD_REQUEST err says why. */
@@ -27,27 +37,35 @@ typedef struct {
 
 
 static ngx_int_t ngx_agent_canary_api_handler(ngx_http_request_t *r);
+static ngx_uint_t ngx_agent_canary_api_is(ngx_http_request_t *r,
+    ngx_str_t *name);
 static ngx_agent_canary_endpoint_t *ngx_agent_canary_endpoint(
     ngx_http_request_t *r);
-static ngx_int_t ngx_agent_canary_api_send(ngx_http_request_t *r,
-    ngx_uint_t status, ngx_str_t *content_type, ngx_agent_canary_out_t *out);
-static ngx_int_t ngx_agent_canary_api_error(ngx_http_request_t *r,
-    ngx_uint_t status, const char *text);
 static ngx_int_t ngx_agent_canary_status(ngx_http_request_t *r,
     ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_out_t *out,
     canary_error_t *err);
 static void ngx_agent_canary_status_redis(ngx_agent_canary_zone_t *zone,
     ngx_agent_canary_out_t *out);
+static void ngx_agent_canary_status_guard(ngx_agent_canary_zone_t *zone,
+    ngx_agent_canary_out_t *out);
 static void ngx_agent_canary_status_zone(ngx_agent_canary_main_conf_t *mcf,
     ngx_agent_canary_out_t *out);
-static void ngx_agent_canary_status_flag(ngx_agent_canary_zone_t *zone,
-    ngx_agent_canary_flag_t *flag, ngx_agent_canary_out_t *out);
+static void ngx_agent_canary_status_flag(ngx_agent_canary_main_conf_t *mcf,
+    ngx_agent_canary_flag_t *flag, ngx_agent_canary_sum_t *sum,
+    ngx_agent_canary_out_t *out);
 static void ngx_agent_canary_status_parsed(canary_flag_t *flag,
     ngx_agent_canary_out_t *out);
-static void ngx_agent_canary_status_trip(ngx_agent_canary_zone_t *zone,
+static void ngx_agent_canary_status_raw(ngx_agent_canary_main_conf_t *mcf,
     ngx_agent_canary_flag_t *flag, ngx_agent_canary_out_t *out);
-static void ngx_agent_canary_status_decisions(ngx_agent_canary_zone_t *zone,
+static void ngx_agent_canary_status_lift(ngx_agent_canary_main_conf_t *mcf,
     ngx_agent_canary_flag_t *flag, ngx_agent_canary_out_t *out);
+static void ngx_agent_canary_status_decisions(ngx_agent_canary_sum_t *sum,
+    ngx_agent_canary_out_t *out);
+static void ngx_agent_canary_status_arms(ngx_agent_canary_sum_t *sum,
+    ngx_agent_canary_out_t *out);
+static ngx_int_t ngx_agent_canary_status_args(ngx_http_request_t *r,
+    ngx_agent_canary_zone_t *zone, ngx_msec_t *since, ngx_uint_t *all,
+    canary_error_t *err);
 static ngx_int_t ngx_agent_canary_explain(ngx_http_request_t *r,
     ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_out_t *out,
     canary_error_t *err);
@@ -78,12 +96,28 @@ static ngx_agent_canary_endpoint_t  ngx_agent_canary_endpoints[] = {
 char *
 ngx_agent_canary_api_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
+    ngx_agent_canary_loc_conf_t *lcf = conf;
+
+    ngx_str_t                 *value;
     ngx_http_core_loc_conf_t  *clcf;
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
     if (clcf->handler == ngx_agent_canary_api_handler) {
         return "is duplicate";
+    }
+
+    if (cf->args->nelts == 2) {
+        value = cf->args->elts;
+
+        if (ngx_strcmp(value[1].data, "trip") != 0) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\", expected \"trip\"",
+                               &value[1]);
+            return NGX_CONF_ERROR;
+        }
+
+        lcf->trip = 1;
     }
 
     clcf->handler = ngx_agent_canary_api_handler;
@@ -103,6 +137,12 @@ ngx_agent_canary_api_handler(ngx_http_request_t *r)
 
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "agent canary api: \"%V\"", &r->uri);
+
+    if (r->method == NGX_HTTP_POST
+        && ngx_agent_canary_api_is(r, &ngx_agent_canary_trip_name))
+    {
+        return ngx_agent_canary_trip(r);
+    }
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
         return NGX_HTTP_NOT_ALLOWED;
@@ -147,21 +187,28 @@ ngx_agent_canary_api_handler(ngx_http_request_t *r)
 
 /* By the last part of the path, wherever the location is mounted. */
 
+static ngx_uint_t
+ngx_agent_canary_api_is(ngx_http_request_t *r, ngx_str_t *name)
+{
+    u_char  *p;
+
+    if (r->uri.len <= name->len) {
+        return 0;
+    }
+
+    p = r->uri.data + r->uri.len - name->len;
+
+    return *(p - 1) == '/' && ngx_memcmp(p, name->data, name->len) == 0;
+}
+
+
 static ngx_agent_canary_endpoint_t *
 ngx_agent_canary_endpoint(ngx_http_request_t *r)
 {
-    size_t                        len;
-    u_char                       *p, *end;
     ngx_agent_canary_endpoint_t  *e;
 
-    end = r->uri.data + r->uri.len;
-
-    for (p = end; p > r->uri.data && *(p - 1) != '/'; p--) { /* void */ }
-
-    len = end - p;
-
     for (e = ngx_agent_canary_endpoints; e->name.len; e++) {
-        if (e->name.len == len && ngx_memcmp(e->name.data, p, len) == 0) {
+        if (ngx_agent_canary_api_is(r, &e->name)) {
             return e;
         }
     }
@@ -170,7 +217,7 @@ ngx_agent_canary_endpoint(ngx_http_request_t *r)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_agent_canary_api_send(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *content_type, ngx_agent_canary_out_t *out)
 {
@@ -199,7 +246,7 @@ ngx_agent_canary_api_send(ngx_http_request_t *r, ngx_uint_t status,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_agent_canary_api_error(ngx_http_request_t *r, ngx_uint_t status,
     const char *text)
 {
@@ -224,35 +271,134 @@ ngx_agent_canary_status(ngx_http_request_t *r,
     ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_out_t *out,
     canary_error_t *err)
 {
-    ngx_uint_t                 i;
+    ngx_int_t                  rc;
+    ngx_uint_t                 i, n, all;
+    ngx_msec_t                 since;
+    ngx_agent_canary_sum_t     sum;
     ngx_agent_canary_flag_t  **flag;
 
+    rc = ngx_agent_canary_status_args(r, mcf->zone, &since, &all, err);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
     ngx_agent_canary_out(out, "{\"version\":\"%s\",\"nginx\":\"%s\","
-                         "\"boot_id\":\"%*s\",\"worker\":%i,\"pid\":%P",
+                         "\"boot_id\":\"%*s\",\"worker\":%i,\"pid\":%P,"
+                         "\"clock_ms\":%M",
                          NGX_AGENT_CANARY_VERSION, NGINX_VERSION,
                          sizeof(mcf->zone->sh->boot_id),
                          mcf->zone->sh->boot_id, (ngx_int_t) ngx_worker,
-                         ngx_pid);
+                         ngx_pid, ngx_current_msec);
 
     ngx_agent_canary_status_redis(mcf->zone, out);
+    ngx_agent_canary_status_guard(mcf->zone, out);
     ngx_agent_canary_status_zone(mcf, out);
 
     ngx_agent_canary_out(out, ",\"flags\":[");
 
     flag = mcf->flags.elts;
 
-    for (i = 0; i < mcf->flags.nelts; i++) {
+    for (i = 0, n = 0; i < mcf->flags.nelts; i++) {
 
-        if (i) {
+        ngx_agent_canary_tally_sum(mcf->zone, flag[i]->node, &sum);
+
+        /* what a scraper that comes four times a second knows already */
+
+        if (!all
+            && (sum.blocks == 0
+                || (ngx_msec_int_t) (sum.touched - since) < 0)
+            && (ngx_msec_int_t) (flag[i]->node->published - since) < 0)
+        {
+            continue;
+        }
+
+        if (n++) {
             ngx_agent_canary_out(out, ",");
         }
 
-        ngx_agent_canary_status_flag(mcf->zone, flag[i], out);
+        ngx_agent_canary_status_flag(mcf, flag[i], &sum, out);
     }
 
     ngx_agent_canary_out(out, "]}\n");
 
     return NGX_OK;
+}
+
+
+/*
+ * since=: the clock_ms of an earlier status, leaves out flags that have not
+ * changed; guard=: the name of a sidecar, which is there then.
+ */
+
+static ngx_int_t
+ngx_agent_canary_status_args(ngx_http_request_t *r,
+    ngx_agent_canary_zone_t *zone, ngx_msec_t *since, ngx_uint_t *all,
+    canary_error_t *err)
+{
+    off_t         n;
+    ngx_str_t     name;
+    canary_str_t  value;
+
+    if (ngx_agent_canary_argument(r, "guard", &value) == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (value.len) {
+        if (!canary_flag_name_valid(value)) {
+            canary_error(err, "guard", value,
+                         "expected 1 to 64 of A-Z a-z 0-9 . _ -");
+            return NGX_HTTP_BAD_REQUEST;
+        }
+
+        name.len = value.len;
+        name.data = (u_char *) value.data;
+
+        ngx_agent_canary_zone_guarded(zone, &name);
+    }
+
+    if (ngx_agent_canary_argument(r, "since", &value) == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    *all = (value.len == 0);
+    *since = 0;
+
+    if (*all) {
+        return NGX_OK;
+    }
+
+    n = ngx_atoof((u_char *) value.data, value.len);
+
+    if (n == NGX_ERROR) {
+        canary_error(err, "since", value, "expected a clock_ms");
+        return NGX_HTTP_BAD_REQUEST;
+    }
+
+    /* the clocks of two workers differ by a little */
+
+    *since = (ngx_msec_t) n - NGX_AGENT_CANARY_CLOCK_SKEW;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_agent_canary_status_guard(ngx_agent_canary_zone_t *zone,
+    ngx_agent_canary_out_t *out)
+{
+    ngx_msec_int_t  age;
+
+    age = ngx_agent_canary_zone_guard_age(zone);
+
+    if (age < 0) {
+        ngx_agent_canary_out(out, ",\"guard\":null");
+        return;
+    }
+
+    /* the name was checked when it came */
+
+    ngx_agent_canary_out(out, ",\"guard\":{\"name\":\"%s\",\"age_ms\":%M}",
+                         zone->sh->guard, age);
 }
 
 
@@ -326,11 +472,15 @@ ngx_agent_canary_status_zone(ngx_agent_canary_main_conf_t *mcf,
 
 
 static void
-ngx_agent_canary_status_flag(ngx_agent_canary_zone_t *zone,
-    ngx_agent_canary_flag_t *flag, ngx_agent_canary_out_t *out)
+ngx_agent_canary_status_flag(ngx_agent_canary_main_conf_t *mcf,
+    ngx_agent_canary_flag_t *flag, ngx_agent_canary_sum_t *sum,
+    ngx_agent_canary_out_t *out)
 {
     canary_str_t              state;
     ngx_agent_canary_slot_t   slot;
+    ngx_agent_canary_zone_t  *zone;
+
+    zone = mcf->zone;
 
     ngx_agent_canary_zone_refresh(zone, flag);
 
@@ -351,8 +501,12 @@ ngx_agent_canary_status_flag(ngx_agent_canary_zone_t *zone,
         ngx_agent_canary_status_parsed(&flag->parsed, out);
     }
 
-    ngx_agent_canary_status_trip(zone, flag, out);
-    ngx_agent_canary_status_decisions(zone, flag, out);
+    ngx_agent_canary_status_raw(mcf, flag, out);
+    ngx_agent_canary_status_decisions(sum, out);
+
+    if (sum->blocks) {
+        ngx_agent_canary_status_arms(sum, out);
+    }
 
     ngx_agent_canary_out(out, "}");
 }
@@ -403,28 +557,30 @@ ngx_agent_canary_status_parsed(canary_flag_t *flag,
 }
 
 
+/* The trip and the guardrails: JSON as it was accepted. */
+
 static void
-ngx_agent_canary_status_trip(ngx_agent_canary_zone_t *zone,
+ngx_agent_canary_status_raw(ngx_agent_canary_main_conf_t *mcf,
     ngx_agent_canary_flag_t *flag, ngx_agent_canary_out_t *out)
 {
-    ngx_agent_canary_view_t  view;
+    canary_str_t              guardrails;
+    ngx_agent_canary_view_t   view;
+    ngx_agent_canary_zone_t  *zone;
 
-    ngx_agent_canary_out(out, ",\"tripped\":%s,\"trip\":",
+    zone = mcf->zone;
+
+    ngx_agent_canary_out(out, ",\"tripped\":%s",
                          ngx_agent_canary_flag_tripped(flag) ? "true"
                                                              : "false");
 
-    if (!flag->latched) {
-        ngx_agent_canary_out(out, "null");
+    if (ngx_agent_canary_zone_read(zone, flag->node, &view) != NGX_OK) {
         return;
     }
 
-    ngx_agent_canary_out(out, "{\"epoch\":%uL,\"percent\":",
-                         flag->trip.epoch);
-    ngx_agent_canary_out_percent(out, flag->trip.percent);
-
-    if (ngx_agent_canary_zone_read(zone, flag->node, &view) == NGX_OK) {
-
-        /* who tripped it and why: valid JSON, as it was accepted */
+    if (flag->latched) {
+        ngx_agent_canary_out(out, ",\"trip\":{\"epoch\":%uL,\"percent\":",
+                             flag->trip.epoch);
+        ngx_agent_canary_out_percent(out, flag->trip.percent);
 
         if (view.known.trip.len) {
             ngx_agent_canary_out(out, ",\"record\":");
@@ -432,21 +588,56 @@ ngx_agent_canary_status_trip(ngx_agent_canary_zone_t *zone,
                                      view.known.trip.len);
         }
 
-        if (view.buffer) {
-            ngx_free(view.buffer);
+        if (ngx_agent_canary_flag_tripped(flag) && mcf->link) {
+            ngx_agent_canary_status_lift(mcf, flag, out);
         }
+
+        ngx_agent_canary_out(out, "}");
+
+    } else {
+        ngx_agent_canary_out(out, ",\"trip\":null");
     }
 
-    ngx_agent_canary_out(out, "}");
+    guardrails = canary_record_find(view.known.record, "guardrails");
+
+    if (guardrails.len) {
+        ngx_agent_canary_out(out, ",\"guardrails\":");
+        ngx_agent_canary_out_raw(out, guardrails.data, guardrails.len);
+
+    } else {
+        ngx_agent_canary_out(out, ",\"guardrails\":null");
+    }
+
+    if (view.buffer) {
+        ngx_free(view.buffer);
+    }
+}
+
+
+/* What an owner types to lift a trip: any higher epoch does it. */
+
+static void
+ngx_agent_canary_status_lift(ngx_agent_canary_main_conf_t *mcf,
+    ngx_agent_canary_flag_t *flag, ngx_agent_canary_out_t *out)
+{
+    u_char  *last;
+    u_char   text[NGX_AGENT_CANARY_LIFT_MAX];
+
+    last = ngx_snprintf(text, sizeof(text),
+                        "redis-cli HSET %Vflag:%V epoch %uL",
+                        &mcf->link->prefix, &flag->sn.str,
+                        flag->trip.epoch + 1);
+
+    ngx_agent_canary_out(out, ",\"lift\":");
+    ngx_agent_canary_out_json(out, text, last - text);
 }
 
 
 static void
-ngx_agent_canary_status_decisions(ngx_agent_canary_zone_t *zone,
-    ngx_agent_canary_flag_t *flag, ngx_agent_canary_out_t *out)
+ngx_agent_canary_status_decisions(ngx_agent_canary_sum_t *sum,
+    ngx_agent_canary_out_t *out)
 {
-    ngx_uint_t         arm, reason, comma;
-    ngx_atomic_uint_t  n;
+    ngx_uint_t  arm, reason, comma;
 
     ngx_agent_canary_out(out, ",\"decisions\":{");
 
@@ -458,13 +649,50 @@ ngx_agent_canary_status_decisions(ngx_agent_canary_zone_t *zone,
 
         for (reason = 0; reason < CANARY_REASONS; reason++) {
 
-            n = ngx_agent_canary_zone_decisions(zone, flag->node, arm,
-                                                reason);
-            if (n) {
-                ngx_agent_canary_out(out, "%s\"%s\":%uA", comma ? "," : "",
-                                     canary_reason_names[reason].data, n);
+            if (sum->decisions[arm][reason]) {
+                ngx_agent_canary_out(out, "%s\"%s\":%uL", comma ? "," : "",
+                                     canary_reason_names[reason].data,
+                                     sum->decisions[arm][reason]);
                 comma = 1;
             }
+        }
+
+        ngx_agent_canary_out(out, "}");
+    }
+
+    ngx_agent_canary_out(out, "}");
+}
+
+
+static void
+ngx_agent_canary_status_arms(ngx_agent_canary_sum_t *sum,
+    ngx_agent_canary_out_t *out)
+{
+    char                         text[CANARY_TALLY_TEXT_MAX];
+    size_t                       len;
+    ngx_uint_t                   arm;
+    const char                  *quote;
+    const canary_tally_field_t  *field;
+
+    ngx_agent_canary_out(out, ",\"arms\":{");
+
+    for (arm = 0; arm < CANARY_ARMS; arm++) {
+
+        ngx_agent_canary_out(out, "%s\"%s\":{\"in_flight\":%uL",
+                             arm ? "," : "", canary_arm_names[arm].data,
+                             sum->in_flight[arm]);
+
+        for (field = canary_tally_fields; field->name.len; field++) {
+
+            len = canary_tally_format(text, field, &sum->arm[arm]);
+
+            /* the numbers of a histogram are one string: read in one go */
+
+            quote = (field->n > 1) ? "\"" : "";
+
+            ngx_agent_canary_out(out, ",\"%s\":%s", field->name.data, quote);
+            ngx_agent_canary_out_raw(out, text, len);
+            ngx_agent_canary_out(out, quote);
         }
 
         ngx_agent_canary_out(out, "}");
@@ -516,7 +744,9 @@ ngx_agent_canary_explain(ngx_http_request_t *r,
 
     } else {
         ngx_agent_canary_out(out, ",\"bucket\":%uD,\"cohort\":", d.bucket);
-        ngx_agent_canary_out_percent(out, d.cohort);
+        ngx_agent_canary_out_percent(out,
+                                     canary_cohort(&flag->parsed.stages,
+                                                   d.bucket));
     }
 
     ngx_agent_canary_out(out, ",\"epoch\":%uL,\"bundle\":",

@@ -5,8 +5,13 @@
 
 
 #include "ngx_agent_canary_decision.h"
+#include "ngx_agent_canary_observe.h"
+#include "ngx_agent_canary_usage_filter.h"
 #include "ngx_agent_canary_zone.h"
 
+
+/* "1000000.00000000" and room to spare */
+#define NGX_AGENT_CANARY_COST_LEN  32
 
 /* hex digits of $agent_canary_key_hash: 64 bits */
 #define NGX_AGENT_CANARY_HASH_LEN  16
@@ -22,7 +27,11 @@ typedef enum {
     NGX_AGENT_CANARY_VAR_EPOCH,
     NGX_AGENT_CANARY_VAR_BUNDLE,
     NGX_AGENT_CANARY_VAR_MODE,
-    NGX_AGENT_CANARY_VAR_TENANT
+    NGX_AGENT_CANARY_VAR_TENANT,
+    NGX_AGENT_CANARY_VAR_OUTCOME,
+    NGX_AGENT_CANARY_VAR_COST_USD,
+    NGX_AGENT_CANARY_VAR_TOKENS_INPUT,
+    NGX_AGENT_CANARY_VAR_TOKENS_OUTPUT
 } ngx_agent_canary_variable_e;
 
 
@@ -30,8 +39,6 @@ static ngx_agent_canary_ctx_t *ngx_agent_canary_decide(ngx_http_request_t *r,
     ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_loc_conf_t *lcf);
 static ngx_int_t ngx_agent_canary_remember(ngx_http_request_t *r,
     ngx_agent_canary_ctx_t *ctx, canary_flag_t *parsed);
-static ngx_int_t ngx_agent_canary_value(ngx_http_request_t *r,
-    ngx_agent_canary_value_t *v, ngx_str_t *value);
 static ngx_uint_t ngx_agent_canary_header(ngx_http_request_t *r,
     ngx_agent_canary_value_t *v, ngx_str_t *value);
 static canary_arm_e ngx_agent_canary_forced(ngx_http_request_t *r,
@@ -44,6 +51,9 @@ static ngx_int_t ngx_agent_canary_percent_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uint32_t percent);
 static ngx_int_t ngx_agent_canary_number_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uint64_t n);
+static ngx_int_t ngx_agent_canary_answer_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, ngx_agent_canary_ctx_t *ctx,
+    uintptr_t data);
 static ngx_int_t ngx_agent_canary_upstream_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_agent_canary_key_hash_variable(ngx_http_request_t *r,
@@ -87,6 +97,20 @@ static ngx_http_variable_t  ngx_agent_canary_vars[] = {
     { ngx_string("agent_canary_tenant"), NULL, ngx_agent_canary_variable,
       NGX_AGENT_CANARY_VAR_TENANT, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
+    { ngx_string("agent_canary_outcome"), NULL, ngx_agent_canary_variable,
+      NGX_AGENT_CANARY_VAR_OUTCOME, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("agent_canary_cost_usd"), NULL, ngx_agent_canary_variable,
+      NGX_AGENT_CANARY_VAR_COST_USD, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("agent_canary_tokens_input"), NULL,
+      ngx_agent_canary_variable, NGX_AGENT_CANARY_VAR_TOKENS_INPUT,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("agent_canary_tokens_output"), NULL,
+      ngx_agent_canary_variable, NGX_AGENT_CANARY_VAR_TOKENS_OUTPUT,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
     { ngx_string("agent_canary_upstream"), NULL,
       ngx_agent_canary_upstream_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
@@ -100,8 +124,6 @@ static ngx_http_variable_t  ngx_agent_canary_vars[] = {
 ngx_agent_canary_ctx_t *
 ngx_agent_canary_decision(ngx_http_request_t *r)
 {
-    ngx_agent_canary_ctx_t        *ctx;
-    ngx_http_variable_value_t     *slot;
     ngx_agent_canary_loc_conf_t   *lcf;
     ngx_agent_canary_main_conf_t  *mcf;
 
@@ -112,6 +134,17 @@ ngx_agent_canary_decision(ngx_http_request_t *r)
     }
 
     mcf = ngx_http_get_module_main_conf(r, ngx_agent_canary_module);
+
+    return ngx_agent_canary_decision_for(r, mcf, lcf);
+}
+
+
+ngx_agent_canary_ctx_t *
+ngx_agent_canary_decision_for(ngx_http_request_t *r,
+    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_loc_conf_t *lcf)
+{
+    ngx_agent_canary_ctx_t     *ctx;
+    ngx_http_variable_value_t  *slot;
 
     /*
      * An internal redirect wipes r->ctx but not r->variables, and
@@ -164,7 +197,9 @@ ngx_agent_canary_decide(ngx_http_request_t *r,
         return NULL;
     }
 
-    ngx_agent_canary_zone_refresh(mcf->zone, flag);
+    if (flag->version != flag->node->version) {
+        ngx_agent_canary_zone_refresh(mcf->zone, flag);
+    }
 
     parsed = flag->known ? &flag->parsed : NULL;
 
@@ -184,8 +219,13 @@ ngx_agent_canary_decide(ngx_http_request_t *r,
 
     ctx->flag = flag;
     ctx->route = lcf->dry_run ? CANARY_ARM_BASELINE : ctx->decision.arm;
-    ctx->tenant = tenant;
+    ctx->block = NULL;
+    ctx->wait = NULL;
+    ctx->answer = NULL;
     ctx->routed = 0;
+    ctx->expired = 0;
+    ctx->priced = 0;
+    ctx->outcome = 0;
 
     if (ngx_agent_canary_remember(r, ctx, parsed) != NGX_OK) {
         return NULL;
@@ -201,19 +241,19 @@ ngx_agent_canary_decide(ngx_http_request_t *r,
 
 
 ngx_agent_canary_ctx_t *
-ngx_agent_canary_route(ngx_http_request_t *r)
+ngx_agent_canary_route(ngx_http_request_t *r,
+    ngx_agent_canary_loc_conf_t *lcf)
 {
     ngx_agent_canary_ctx_t        *ctx;
     ngx_agent_canary_main_conf_t  *mcf;
 
-    ctx = ngx_agent_canary_decision(r);
+    mcf = ngx_http_get_module_main_conf(r, ngx_agent_canary_module);
+
+    ctx = ngx_agent_canary_decision_for(r, mcf, lcf);
 
     if (ctx && !ctx->routed) {
-        mcf = ngx_http_get_module_main_conf(r, ngx_agent_canary_module);
-
-        ngx_agent_canary_tally(ctx->flag->node, mcf->zone->sh,
-                               ctx->decision.arm, ctx->decision.reason);
         ctx->routed = 1;
+        ngx_agent_canary_observe_begin(r, mcf, lcf, ctx);
     }
 
     return ctx;
@@ -226,9 +266,10 @@ static ngx_int_t
 ngx_agent_canary_remember(ngx_http_request_t *r, ngx_agent_canary_ctx_t *ctx,
     canary_flag_t *parsed)
 {
-    char  *bundle;
+    char    *bundle;
+    size_t   len;
 
-    ngx_str_null(&ctx->bundle);
+    ctx->bundle = (u_char *) "";
 
     if (parsed == NULL) {
         ctx->epoch = 0;
@@ -245,38 +286,31 @@ ngx_agent_canary_remember(ngx_http_request_t *r, ngx_agent_canary_ctx_t *ctx,
         return NGX_OK;
     }
 
-    ctx->bundle.len = ngx_strlen(bundle);
+    len = ngx_strlen(bundle) + 1;
 
-    ctx->bundle.data = ngx_pnalloc(r->pool, ctx->bundle.len);
-    if (ctx->bundle.data == NULL) {
+    ctx->bundle = ngx_pnalloc(r->pool, len);
+    if (ctx->bundle == NULL) {
         return NGX_ERROR;
     }
 
-    ngx_memcpy(ctx->bundle.data, bundle, ctx->bundle.len);
+    ngx_memcpy(ctx->bundle, bundle, len);
 
     return NGX_OK;
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_agent_canary_value(ngx_http_request_t *r, ngx_agent_canary_value_t *v,
     ngx_str_t *value)
 {
-    ngx_http_core_srv_conf_t   *cscf;
     ngx_http_variable_value_t  *vv;
 
     if (v->index == NGX_ERROR) {
         return ngx_http_complex_value(r, &v->complex, value);
     }
 
-    if (v->header.len) {
-        cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
-
-        if (!cscf->underscores_in_headers
-            && ngx_agent_canary_header(r, v, value) == 1)
-        {
-            return NGX_OK;
-        }
+    if (v->header.len && ngx_agent_canary_header(r, v, value) == 1) {
+        return NGX_OK;
     }
 
     vv = ngx_http_get_flushed_variable(r, v->index);
@@ -295,7 +329,7 @@ ngx_agent_canary_value(ngx_http_request_t *r, ngx_agent_canary_value_t *v,
 
 /*
  * Finds a header by its hash.  Returns how often it is there, at most 2: what
- * repeated headers mean, and underscores in their names, is for nginx to say.
+ * repeated headers mean is for nginx to say.
  */
 
 static ngx_uint_t
@@ -366,6 +400,7 @@ ngx_agent_canary_forced(ngx_http_request_t *r,
 canary_stale_e
 ngx_agent_canary_stale(ngx_agent_canary_main_conf_t *mcf)
 {
+    ngx_uint_t                 stale;
     ngx_msec_int_t             age;
     ngx_agent_canary_shctx_t  *sh;
 
@@ -373,11 +408,22 @@ ngx_agent_canary_stale(ngx_agent_canary_main_conf_t *mcf)
 
     /* before the first contact, the age of the memory */
 
-    age = (ngx_msec_int_t) (ngx_current_msec
-                            - (sh->synced ? sh->synced : sh->created));
+    age = (ngx_msec_int_t) (ngx_current_msec - sh->confirmed);
 
-    return (age > (ngx_msec_int_t) mcf->stale) ? mcf->stale_action
-                                               : CANARY_STALE_NO;
+    stale = (age > (ngx_msec_int_t) mcf->stale) ? mcf->stale_action
+                                                : CANARY_STALE_NO;
+
+    if (mcf->unguarded == 0) {
+        return stale;
+    }
+
+    age = (ngx_msec_int_t) (ngx_current_msec
+                            - (sh->guarded ? sh->guarded : sh->created));
+
+    /* the sterner of the two */
+
+    return (age > (ngx_msec_int_t) mcf->unguarded)
+           ? ngx_max(stale, mcf->unguarded_action) : stale;
 }
 
 
@@ -430,9 +476,11 @@ static ngx_int_t
 ngx_agent_canary_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
-    canary_str_t             s;
-    canary_decision_t       *d;
-    ngx_agent_canary_ctx_t  *ctx;
+    ngx_str_t                     tenant;
+    canary_str_t                  s;
+    canary_decision_t            *d;
+    ngx_agent_canary_ctx_t       *ctx;
+    ngx_agent_canary_loc_conf_t  *lcf;
 
     ctx = ngx_agent_canary_decision(r);
 
@@ -458,7 +506,8 @@ ngx_agent_canary_variable(ngx_http_request_t *r,
         break;
 
     case NGX_AGENT_CANARY_VAR_BUNDLE:
-        s = ngx_agent_canary_cstr(&ctx->bundle);
+        s.data = (char *) ctx->bundle;
+        s.len = ngx_strlen(ctx->bundle);
         break;
 
     case NGX_AGENT_CANARY_VAR_MODE:
@@ -466,7 +515,18 @@ ngx_agent_canary_variable(ngx_http_request_t *r,
         break;
 
     case NGX_AGENT_CANARY_VAR_TENANT:
-        s = ngx_agent_canary_cstr(&ctx->tenant);
+
+        lcf = ngx_http_get_module_loc_conf(r, ngx_agent_canary_module);
+
+        if (lcf->binding->tenant == NULL
+            || ngx_agent_canary_value(r, lcf->binding->tenant, &tenant)
+               != NGX_OK)
+        {
+            v->not_found = 1;
+            return NGX_OK;
+        }
+
+        s = ngx_agent_canary_cstr(&tenant);
         break;
 
     case NGX_AGENT_CANARY_VAR_PERCENT:
@@ -474,6 +534,12 @@ ngx_agent_canary_variable(ngx_http_request_t *r,
 
     case NGX_AGENT_CANARY_VAR_EPOCH:
         return ngx_agent_canary_number_variable(r, v, ctx->epoch);
+
+    case NGX_AGENT_CANARY_VAR_OUTCOME:
+    case NGX_AGENT_CANARY_VAR_COST_USD:
+    case NGX_AGENT_CANARY_VAR_TOKENS_INPUT:
+    case NGX_AGENT_CANARY_VAR_TOKENS_OUTPUT:
+        return ngx_agent_canary_answer_variable(r, v, ctx, data);
 
     case NGX_AGENT_CANARY_VAR_COHORT:
     case NGX_AGENT_CANARY_VAR_BUCKET:
@@ -486,7 +552,10 @@ ngx_agent_canary_variable(ngx_http_request_t *r,
         }
 
         if (data == NGX_AGENT_CANARY_VAR_COHORT) {
-            return ngx_agent_canary_percent_variable(r, v, d->cohort);
+            return ngx_agent_canary_percent_variable(r, v,
+                         canary_cohort(ctx->flag->known
+                                       ? &ctx->flag->parsed.stages
+                                       : &canary_ladder_default, d->bucket));
         }
 
         return ngx_agent_canary_number_variable(r, v, d->bucket);
@@ -547,6 +616,62 @@ ngx_agent_canary_number_variable(ngx_http_request_t *r,
 }
 
 
+/* What is known of the answer when it is logged, and not before. */
+
+static ngx_int_t
+ngx_agent_canary_answer_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, ngx_agent_canary_ctx_t *ctx, uintptr_t data)
+{
+    canary_usage_t      *usage;
+    const canary_str_t  *name;
+
+    v->not_found = 1;
+
+    if (data == NGX_AGENT_CANARY_VAR_OUTCOME) {
+
+        if (ctx->outcome) {
+            name = &ngx_agent_canary_outcomes[ctx->outcome - 1];
+            v->len = name->len;
+            v->data = (u_char *) name->data;
+            v->valid = 1;
+            v->no_cacheable = 0;
+            v->not_found = 0;
+        }
+
+        return NGX_OK;
+    }
+
+    if (data == NGX_AGENT_CANARY_VAR_COST_USD) {
+
+        if (!ctx->priced) {
+            return NGX_OK;
+        }
+
+        v->data = ngx_pnalloc(r->pool, NGX_AGENT_CANARY_COST_LEN);
+        if (v->data == NULL) {
+            return NGX_ERROR;
+        }
+
+        v->len = ngx_sprintf(v->data, "%.8f", ctx->cost) - v->data;
+        v->valid = 1;
+        v->no_cacheable = 0;
+        v->not_found = 0;
+
+        return NGX_OK;
+    }
+
+    usage = ngx_agent_canary_usage(ctx);
+
+    if (usage == NULL || usage->state != CANARY_USAGE_COMPLETE) {
+        return NGX_OK;
+    }
+
+    return ngx_agent_canary_number_variable(r, v,
+                             data == NGX_AGENT_CANARY_VAR_TOKENS_INPUT
+                             ? usage->input : usage->output);
+}
+
+
 static ngx_int_t
 ngx_agent_canary_upstream_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
@@ -560,15 +685,19 @@ ngx_agent_canary_upstream_variable(ngx_http_request_t *r,
      * of a request that ended before does not.
      */
 
-    ctx = r->upstream ? ngx_agent_canary_route(r)
-                      : ngx_agent_canary_decision(r);
+    lcf = ngx_http_get_module_loc_conf(r, ngx_agent_canary_module);
+
+    ctx = NULL;
+
+    if (lcf->binding) {
+        ctx = r->upstream ? ngx_agent_canary_route(r, lcf)
+                          : ngx_agent_canary_decision(r);
+    }
 
     if (ctx == NULL) {
         v->not_found = 1;
         return NGX_OK;
     }
-
-    lcf = ngx_http_get_module_loc_conf(r, ngx_agent_canary_module);
 
     name = &lcf->binding->names[ctx->route];
 

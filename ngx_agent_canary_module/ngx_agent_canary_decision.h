@@ -10,20 +10,45 @@
 
 
 #include "ngx_agent_canary_module.h"
+#include "../canary/usage.h"
 
 
-typedef struct ngx_agent_canary_ctx_s  ngx_agent_canary_ctx_t;
+typedef struct ngx_agent_canary_ctx_s     ngx_agent_canary_ctx_t;
+typedef struct ngx_agent_canary_answer_s  ngx_agent_canary_answer_t;
+
+/* A request with a deadline, in the order in which they came. */
+
+typedef struct {
+    ngx_queue_t                  queue;
+    ngx_agent_canary_ctx_t      *ctx;
+    ngx_msec_t                   deadline;
+    ngx_msec_t                   expires;
+} ngx_agent_canary_wait_t;
+
+
+/* Kept small: with it most requests still need one block of memory. */
 
 struct ngx_agent_canary_ctx_s {
-    ngx_agent_canary_flag_t     *flag;
-    canary_decision_t            decision;
-    canary_arm_e                 route;     /* the arm, but for a dry run */
-    uint64_t                     epoch;
-    canary_mode_e                mode;
-    ngx_str_t                    tenant;
-    ngx_str_t                    bundle;
     ngx_agent_canary_ctx_t      *next;      /* of another flag */
-    unsigned                     routed:1;  /* and counted */
+    ngx_agent_canary_flag_t     *flag;
+    ngx_agent_canary_block_t    *block;     /* NULL: is not tallied; below,
+                                               what a tallied one needs */
+    ngx_http_request_t          *request;   /* that goes to the arm */
+    ngx_agent_canary_loc_conf_t *conf;      /* of its location then */
+    ngx_agent_canary_wait_t     *wait;      /* NULL: no deadline any more */
+    ngx_agent_canary_answer_t   *answer;    /* NULL: is not read */
+    u_char                      *bundle;    /* terminated */
+    uint64_t                     epoch;
+    double                       cost;      /* USD, when priced */
+    canary_decision_t            decision;
+
+    uint8_t                      route;     /* the arm, but for a dry run */
+    uint8_t                      mode;      /* canary_mode_e */
+    uint8_t                      routed;    /* goes to the arm */
+    uint8_t                      expired;   /* was counted at its deadline */
+    uint8_t                      priced;
+    uint8_t                      outcome;   /* its index + 1 */
+    uint16_t                     attempts;  /* of the request before */
 };
 
 
@@ -34,14 +59,25 @@ struct ngx_agent_canary_ctx_s {
 
 ngx_agent_canary_ctx_t *ngx_agent_canary_decision(ngx_http_request_t *r);
 
+/* The same when the caller has the configurations; lcf has a binding. */
+
+ngx_agent_canary_ctx_t *ngx_agent_canary_decision_for(ngx_http_request_t *r,
+    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_loc_conf_t *lcf);
+
 /*
  * The same for a request that goes to its arm now, which is counted once.  A
  * request that ends before, and is only logged with a variable, is not.
  */
 
-ngx_agent_canary_ctx_t *ngx_agent_canary_route(ngx_http_request_t *r);
+ngx_agent_canary_ctx_t *ngx_agent_canary_route(ngx_http_request_t *r,
+    ngx_agent_canary_loc_conf_t *lcf);
 
-/* The stale limit's answer right now. */
+/* What a value with variables is for this request. */
+
+ngx_int_t ngx_agent_canary_value(ngx_http_request_t *r,
+    ngx_agent_canary_value_t *v, ngx_str_t *value);
+
+/* The answer of the limits for Redis and the sidecar right now. */
 
 canary_stale_e ngx_agent_canary_stale(ngx_agent_canary_main_conf_t *mcf);
 

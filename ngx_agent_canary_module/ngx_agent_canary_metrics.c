@@ -6,7 +6,22 @@
 
 
 #include "ngx_agent_canary_metrics.h"
-#include "ngx_agent_canary_zone.h"
+#include "ngx_agent_canary_tally.h"
+
+
+/* the middle of a latency bucket, of its upper edge: half of a 2^(1/4) */
+#define NGX_AGENT_CANARY_MIDDLE  0.917
+
+
+/* A field of the tally; help is NULL when the metric has begun before. */
+
+typedef struct {
+    const char           *name;
+    const char           *label;
+    const char           *help;
+    canary_tally_type_e   type;
+    size_t                offset;
+} ngx_agent_canary_arm_metric_t;
 
 
 static void ngx_agent_canary_metrics_instance(
@@ -16,12 +31,72 @@ static void ngx_agent_canary_metrics_flags(ngx_agent_canary_main_conf_t *mcf,
 static void ngx_agent_canary_metrics_states(ngx_agent_canary_main_conf_t *mcf,
     ngx_agent_canary_out_t *out);
 static void ngx_agent_canary_metrics_decisions(
-    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_out_t *out);
+    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_sum_t *sums,
+    ngx_agent_canary_out_t *out);
+static void ngx_agent_canary_metrics_arms(ngx_agent_canary_main_conf_t *mcf,
+    ngx_agent_canary_sum_t *sums, ngx_agent_canary_out_t *out);
+static void ngx_agent_canary_metrics_in_flight(
+    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_sum_t *sums,
+    ngx_agent_canary_out_t *out);
+static void ngx_agent_canary_metrics_latency(
+    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_sum_t *sums,
+    ngx_agent_canary_out_t *out, const char *name, const char *help,
+    size_t offset);
+static void ngx_agent_canary_metrics_histogram(ngx_agent_canary_out_t *out,
+    const char *name, ngx_str_t *flag, ngx_uint_t arm, uint64_t *bucket);
+static void ngx_agent_canary_metrics_double(ngx_agent_canary_out_t *out,
+    double n);
 static void ngx_agent_canary_metric_value(ngx_agent_canary_out_t *out,
     const char *name, const char *type, const char *help,
     ngx_atomic_uint_t value);
 static void ngx_agent_canary_metric(ngx_agent_canary_out_t *out,
     const char *name, const char *type, const char *help);
+
+
+#define ngx_agent_canary_count(name, label, help, field)                      \
+    { name, label, help, CANARY_TALLY_COUNT, offsetof(canary_tally_t, field) }
+
+
+static ngx_agent_canary_arm_metric_t  ngx_agent_canary_arm_metrics[] = {
+
+    ngx_agent_canary_count("agent_canary_requests_total", "",
+        "Requests that an arm answered, or let hang.", requests),
+
+    ngx_agent_canary_count("agent_canary_errors_total",
+        ",cause=\"status\"", "Requests that failed, by cause.",
+        errors_status),
+    ngx_agent_canary_count("agent_canary_errors_total",
+        ",cause=\"connect\"", NULL, errors_connect),
+    ngx_agent_canary_count("agent_canary_errors_total",
+        ",cause=\"timeout\"", NULL, errors_timeout),
+    ngx_agent_canary_count("agent_canary_errors_total",
+        ",cause=\"deadline\"", NULL, errors_deadline),
+    ngx_agent_canary_count("agent_canary_errors_total",
+        ",cause=\"stream\"", NULL, errors_stream),
+    ngx_agent_canary_count("agent_canary_errors_total",
+        ",cause=\"in_band\"", NULL, errors_in_band),
+
+    ngx_agent_canary_count("agent_canary_denied_total", "",
+        "Requests whose outcome was denied.", denied),
+    ngx_agent_canary_count("agent_canary_escalated_total", "",
+        "Requests whose outcome was escalated.", escalated),
+    ngx_agent_canary_count("agent_canary_client_aborts_total", "",
+        "Requests that the client gave up.", client_aborts),
+    ngx_agent_canary_count("agent_canary_priced_total", "",
+        "Requests whose cost is known.", cost_known),
+    ngx_agent_canary_count("agent_canary_unpriced_total", "",
+        "Requests whose cost is not known.", cost_unpriced),
+
+    { "agent_canary_cost_usd_total", "", "Known cost, in US dollars.",
+      CANARY_TALLY_SUM, offsetof(canary_tally_t, cost_usd) },
+
+    ngx_agent_canary_count("agent_canary_tokens_total",
+        ",type=\"input\"", "Tokens, by type.", tokens_input),
+    ngx_agent_canary_count("agent_canary_tokens_total",
+        ",type=\"output\"", NULL, tokens_output),
+
+    { NULL, NULL, NULL, CANARY_TALLY_COUNT, 0 }
+};
 
 
 ngx_int_t
@@ -30,18 +105,42 @@ ngx_agent_canary_metrics(ngx_http_request_t *r,
     canary_error_t *err)
 {
     ngx_uint_t                 i;
+    ngx_agent_canary_sum_t    *sums;
     ngx_agent_canary_flag_t  **flag;
 
     flag = mcf->flags.elts;
 
+    /* all of them are read once: a page must not contradict itself */
+
+    sums = ngx_alloc((mcf->flags.nelts + 1) * sizeof(ngx_agent_canary_sum_t),
+                     r->connection->log);
+    if (sums == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
     for (i = 0; i < mcf->flags.nelts; i++) {
         ngx_agent_canary_zone_refresh(mcf->zone, flag[i]);
+        ngx_agent_canary_tally_sum(mcf->zone, flag[i]->node, &sums[i]);
     }
 
     ngx_agent_canary_metrics_instance(mcf, out);
     ngx_agent_canary_metrics_flags(mcf, out);
     ngx_agent_canary_metrics_states(mcf, out);
-    ngx_agent_canary_metrics_decisions(mcf, out);
+    ngx_agent_canary_metrics_decisions(mcf, sums, out);
+    ngx_agent_canary_metrics_arms(mcf, sums, out);
+    ngx_agent_canary_metrics_in_flight(mcf, sums, out);
+
+    ngx_agent_canary_metrics_latency(mcf, sums, out,
+                        "agent_canary_first_byte_seconds",
+                        "Time until an arm began to answer.",
+                        offsetof(canary_tally_t, first_byte_ms));
+
+    ngx_agent_canary_metrics_latency(mcf, sums, out,
+                        "agent_canary_request_duration_seconds",
+                        "Time until an arm had answered.",
+                        offsetof(canary_tally_t, latency_ms));
+
+    ngx_free(sums);
 
     return NGX_OK;
 }
@@ -109,6 +208,11 @@ ngx_agent_canary_metrics_instance(ngx_agent_canary_main_conf_t *mcf,
                         "counter", "Failed attempts to write the state file.",
                         sh->save_failures);
 
+    ngx_agent_canary_metric_value(out, "agent_canary_uncounted_total",
+                        "counter",
+                        "Requests that found no room for their tally.",
+                        sh->uncounted);
+
     age = ngx_agent_canary_zone_age(zone);
 
     if (age >= 0) {
@@ -117,6 +221,16 @@ ngx_agent_canary_metrics_instance(ngx_agent_canary_main_conf_t *mcf,
                                 "Time since Redis last confirmed the flags.");
         ngx_agent_canary_out(out, "agent_canary_redis_age_seconds %T.%03M\n",
                              (time_t) (age / 1000), age % 1000);
+    }
+
+    age = ngx_agent_canary_zone_guard_age(zone);
+
+    if (age >= 0) {
+        ngx_agent_canary_metric(out, "agent_canary_guard_age_seconds",
+                                "gauge",
+                                "Time since a sidecar was last seen.");
+        ngx_agent_canary_out(out, "agent_canary_guard_age_seconds "
+                             "%T.%03M\n", (time_t) (age / 1000), age % 1000);
     }
 }
 
@@ -203,10 +317,10 @@ ngx_agent_canary_metrics_states(ngx_agent_canary_main_conf_t *mcf,
 
 static void
 ngx_agent_canary_metrics_decisions(ngx_agent_canary_main_conf_t *mcf,
-    ngx_agent_canary_out_t *out)
+    ngx_agent_canary_sum_t *sums, ngx_agent_canary_out_t *out)
 {
+    uint64_t                   n;
     ngx_uint_t                 i, arm, reason;
-    ngx_atomic_uint_t          n;
     ngx_agent_canary_flag_t  **flag;
 
     flag = mcf->flags.elts;
@@ -219,8 +333,7 @@ ngx_agent_canary_metrics_decisions(ngx_agent_canary_main_conf_t *mcf,
         for (arm = 0; arm < CANARY_ARMS; arm++) {
             for (reason = 0; reason < CANARY_REASONS; reason++) {
 
-                n = ngx_agent_canary_zone_decisions(mcf->zone, flag[i]->node,
-                                                    arm, reason);
+                n = sums[i].decisions[arm][reason];
 
                 if (n == 0 && reason != CANARY_REASON_SPLIT) {
                     continue;
@@ -228,12 +341,159 @@ ngx_agent_canary_metrics_decisions(ngx_agent_canary_main_conf_t *mcf,
 
                 ngx_agent_canary_out(out, "agent_canary_decisions_total{"
                                      "flag=\"%V\",arm=\"%s\",reason=\"%s\"} "
-                                     "%uA\n", &flag[i]->sn.str,
+                                     "%uL\n", &flag[i]->sn.str,
                                      canary_arm_names[arm].data,
                                      canary_reason_names[reason].data, n);
             }
         }
     }
+}
+
+
+/* What became of the requests: names over the fields of the tally. */
+
+static void
+ngx_agent_canary_metrics_arms(ngx_agent_canary_main_conf_t *mcf,
+    ngx_agent_canary_sum_t *sums, ngx_agent_canary_out_t *out)
+{
+    u_char                         *field;
+    ngx_uint_t                      i, arm;
+    ngx_agent_canary_flag_t       **flag;
+    ngx_agent_canary_arm_metric_t  *m;
+
+    flag = mcf->flags.elts;
+
+    for (m = ngx_agent_canary_arm_metrics; m->name; m++) {
+
+        /* a metric of several fields is introduced once */
+
+        if (m->help) {
+            ngx_agent_canary_metric(out, m->name, "counter", m->help);
+        }
+
+        for (i = 0; i < mcf->flags.nelts; i++) {
+            for (arm = 0; arm < CANARY_ARMS; arm++) {
+
+                field = (u_char *) &sums[i].arm[arm] + m->offset;
+
+                ngx_agent_canary_out(out, "%s{flag=\"%V\",arm=\"%s\"%s} ",
+                                     m->name, &flag[i]->sn.str,
+                                     canary_arm_names[arm].data, m->label);
+
+                if (m->type == CANARY_TALLY_COUNT) {
+                    ngx_agent_canary_out(out, "%uL", *(uint64_t *) field);
+
+                } else {
+                    ngx_agent_canary_metrics_double(out, *(double *) field);
+                }
+
+                ngx_agent_canary_out(out, "\n");
+            }
+        }
+    }
+}
+
+
+static void
+ngx_agent_canary_metrics_in_flight(ngx_agent_canary_main_conf_t *mcf,
+    ngx_agent_canary_sum_t *sums, ngx_agent_canary_out_t *out)
+{
+    ngx_uint_t                 i, arm;
+    ngx_agent_canary_flag_t  **flag;
+
+    flag = mcf->flags.elts;
+
+    ngx_agent_canary_metric(out, "agent_canary_requests_in_flight", "gauge",
+                            "Requests that an arm is answering.");
+
+    for (i = 0; i < mcf->flags.nelts; i++) {
+        for (arm = 0; arm < CANARY_ARMS; arm++) {
+            ngx_agent_canary_out(out, "agent_canary_requests_in_flight{"
+                                 "flag=\"%V\",arm=\"%s\"} %uL\n",
+                                 &flag[i]->sn.str, canary_arm_names[arm].data,
+                                 sums[i].in_flight[arm]);
+        }
+    }
+}
+
+
+static void
+ngx_agent_canary_metrics_latency(ngx_agent_canary_main_conf_t *mcf,
+    ngx_agent_canary_sum_t *sums, ngx_agent_canary_out_t *out,
+    const char *name, const char *help, size_t offset)
+{
+    u_char                    *field;
+    ngx_uint_t                 i, arm;
+    ngx_agent_canary_flag_t  **flag;
+
+    flag = mcf->flags.elts;
+
+    ngx_agent_canary_metric(out, name, "histogram", help);
+
+    for (i = 0; i < mcf->flags.nelts; i++) {
+        for (arm = 0; arm < CANARY_ARMS; arm++) {
+            field = (u_char *) &sums[i].arm[arm] + offset;
+
+            ngx_agent_canary_metrics_histogram(out, name, &flag[i]->sn.str,
+                                               arm, (uint64_t *) field);
+        }
+    }
+}
+
+
+/*
+ * One edge in four, a factor of 2: the page stays short.  The sum is made of
+ * the middles of the buckets, at most 9 % off.
+ */
+
+static void
+ngx_agent_canary_metrics_histogram(ngx_agent_canary_out_t *out,
+    const char *name, ngx_str_t *flag, ngx_uint_t arm, uint64_t *bucket)
+{
+    double       sum, edge;
+    uint64_t     n;
+    ngx_uint_t   i;
+    const char  *word;
+
+    n = 0;
+    sum = 0;
+    word = canary_arm_names[arm].data;
+
+    for (i = 0; i < CANARY_LATENCY_BUCKETS; i++) {
+
+        n += bucket[i];
+        edge = canary_tally_edge(i) / 1000;
+        sum += (double) bucket[i] * edge * NGX_AGENT_CANARY_MIDDLE;
+
+        if (i % 4 == 0 && i < CANARY_LATENCY_EDGES) {
+            ngx_agent_canary_out(out, "%s_bucket{flag=\"%V\",arm=\"%s\","
+                                 "le=\"", name, flag, word);
+            ngx_agent_canary_metrics_double(out, edge);
+            ngx_agent_canary_out(out, "\"} %uL\n", n);
+        }
+    }
+
+    ngx_agent_canary_out(out, "%s_bucket{flag=\"%V\",arm=\"%s\","
+                         "le=\"+Inf\"} %uL\n", name, flag, word, n);
+    ngx_agent_canary_out(out, "%s_sum{flag=\"%V\",arm=\"%s\"} ", name, flag,
+                         word);
+    ngx_agent_canary_metrics_double(out, sum);
+    ngx_agent_canary_out(out, "\n%s_count{flag=\"%V\",arm=\"%s\"} %uL\n", name,
+                         flag, word, n);
+}
+
+
+/* %f of ngx_sprintf() would lose the millionths of a dollar */
+
+static void
+ngx_agent_canary_metrics_double(ngx_agent_canary_out_t *out, double n)
+{
+    int   len;
+    char  text[32];
+
+    len = snprintf(text, sizeof(text), "%.15g", n);
+
+    ngx_agent_canary_out_raw(out, text, len);
 }
 
 

@@ -8,8 +8,10 @@
 #include "ngx_agent_canary_api.h"
 #include "ngx_agent_canary_decision.h"
 #include "ngx_agent_canary_link.h"
+#include "ngx_agent_canary_observe.h"
 #include "ngx_agent_canary_state.h"
 #include "ngx_agent_canary_upstream.h"
+#include "ngx_agent_canary_usage_filter.h"
 #include "ngx_agent_canary_zone.h"
 
 
@@ -29,10 +31,16 @@ static void ngx_agent_canary_check_headers(ngx_conf_t *cf,
 static ngx_uint_t ngx_agent_canary_is_variable(ngx_str_t *value);
 static ngx_agent_canary_flag_t *ngx_agent_canary_flag_add(ngx_conf_t *cf,
     ngx_agent_canary_main_conf_t *mcf, ngx_str_t *name);
-static char *ngx_agent_canary_override_conf(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
+static char *ngx_agent_canary_value_conf(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_agent_canary_errors_conf(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static char *ngx_agent_canary_stale_conf(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_agent_canary_unguarded_conf(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+static char *ngx_agent_canary_limit(ngx_conf_t *cf, ngx_msec_t *limit,
+    ngx_uint_t *action);
 static ngx_int_t ngx_agent_canary_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_agent_canary_postconfiguration(ngx_conf_t *cf);
 static void *ngx_agent_canary_create_main_conf(ngx_conf_t *cf);
@@ -43,6 +51,20 @@ static char *ngx_agent_canary_merge_loc_conf(ngx_conf_t *cf, void *parent,
 static ngx_int_t ngx_agent_canary_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_agent_canary_init_process(ngx_cycle_t *cycle);
 static void ngx_agent_canary_exit_process(ngx_cycle_t *cycle);
+
+
+static ngx_uint_t  ngx_agent_canary_error_codes[] = { 500, 502, 503, 504 };
+
+static ngx_array_t  ngx_agent_canary_errors = {
+    ngx_agent_canary_error_codes, 4, sizeof(ngx_uint_t), 4, NULL
+};
+
+
+static ngx_conf_enum_t  ngx_agent_canary_usage_modes[] = {
+    { ngx_string("off"), 0 },
+    { ngx_string("auto"), 1 },
+    { ngx_null_string, 0 }
+};
 
 
 static ngx_command_t  ngx_agent_canary_commands[] = {
@@ -77,9 +99,9 @@ static ngx_command_t  ngx_agent_canary_commands[] = {
 
     { ngx_string("agent_canary_override"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_agent_canary_override_conf,
+      ngx_agent_canary_value_conf,
       NGX_HTTP_LOC_CONF_OFFSET,
-      0,
+      offsetof(ngx_agent_canary_loc_conf_t, override),
       NULL },
 
     { ngx_string("agent_canary_dry_run"),
@@ -89,8 +111,57 @@ static ngx_command_t  ngx_agent_canary_commands[] = {
       offsetof(ngx_agent_canary_loc_conf_t, dry_run),
       NULL },
 
+    { ngx_string("agent_canary_outcome"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_agent_canary_value_conf,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_agent_canary_loc_conf_t, outcome),
+      NULL },
+
+    { ngx_string("agent_canary_cost"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_agent_canary_value_conf,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_agent_canary_loc_conf_t, cost),
+      NULL },
+
+    { ngx_string("agent_canary_errors"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_agent_canary_errors_conf,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("agent_canary_deadline"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_agent_canary_loc_conf_t, deadline),
+      NULL },
+
+    { ngx_string("agent_canary_usage"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_agent_canary_loc_conf_t, usage),
+      ngx_agent_canary_usage_modes },
+
+    { ngx_string("agent_canary_prices"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_agent_canary_prices_conf,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("agent_canary_unguarded"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE2,
+      ngx_agent_canary_unguarded_conf,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("agent_canary_api"),
-      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
       ngx_agent_canary_api_conf,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
@@ -365,24 +436,40 @@ ngx_agent_canary_compile_variable(ngx_conf_t *cf, ngx_str_t *text,
 
 /*
  * The configuration may give "$http_name" a meaning of its own, with "set",
- * "map" or "auth_request_set": such a value is not the header.
+ * "map" or "auth_request_set": such a value is not the header.  And with
+ * "underscores_in_headers on", "X_Name" is "$http_x_name" as well.
  */
 
 static void
 ngx_agent_canary_check_headers(ngx_conf_t *cf,
     ngx_agent_canary_main_conf_t *mcf)
 {
+    ngx_flag_t                   underscores;
     ngx_uint_t                   i, n;
     ngx_hash_key_t              *key;
     ngx_agent_canary_value_t   **value;
+    ngx_http_core_srv_conf_t   **cscf;
     ngx_http_core_main_conf_t   *cmcf;
 
     cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
 
     key = cmcf->variables_keys->keys.elts;
+    cscf = cmcf->servers.elts;
     value = mcf->values.elts;
 
+    underscores = 0;
+
+    for (i = 0; i < cmcf->servers.nelts; i++) {
+        underscores |= cscf[i]->underscores_in_headers;
+    }
+
     for (i = 0; i < mcf->values.nelts; i++) {
+
+        if (underscores) {
+            value[i]->header.len = 0;
+            continue;
+        }
+
         for (n = 0; n < cmcf->variables_keys->keys.nelts; n++) {
 
             if (key[n].key.len == value[i]->name->len - 1
@@ -469,47 +556,116 @@ ngx_agent_canary_flag_find(ngx_agent_canary_main_conf_t *mcf, ngx_str_t *name)
 }
 
 
+/* agent_canary_override, _outcome and _cost: a value with variables, or off */
+
 static char *
-ngx_agent_canary_override_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+ngx_agent_canary_value_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    ngx_agent_canary_loc_conf_t  *lcf = conf;
+    char  *p = conf;
 
-    ngx_str_t  *value;
+    ngx_str_t                  *value;
+    ngx_agent_canary_value_t  **v;
 
-    if (lcf->override != NGX_CONF_UNSET_PTR) {
+    v = (ngx_agent_canary_value_t **) (p + cmd->offset);
+
+    if (*v != NGX_CONF_UNSET_PTR) {
         return "is duplicate";
     }
 
     value = cf->args->elts;
 
     if (ngx_strcmp(value[1].data, "off") == 0) {
-        lcf->override = NULL;
+        *v = NULL;
         return NGX_CONF_OK;
     }
 
-    return ngx_agent_canary_compile(cf, &value[1], &lcf->override);
+    return ngx_agent_canary_compile(cf, &value[1], v);
 }
 
 
-/* agent_canary_stale time hold|baseline */
+/* agent_canary_errors code... */
+
+static char *
+ngx_agent_canary_errors_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_agent_canary_loc_conf_t  *lcf = conf;
+
+    ngx_int_t    n;
+    ngx_str_t   *value;
+    ngx_uint_t   i, *code;
+
+    if (lcf->errors != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    lcf->errors = ngx_array_create(cf->pool, cf->args->nelts,
+                                   sizeof(ngx_uint_t));
+    if (lcf->errors == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        n = ngx_atoi(value[i].data, value[i].len);
+
+        if (n == NGX_ERROR || n < 400 || n > 599) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid status \"%V\", expected 400 to 599",
+                               &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
+        code = ngx_array_push(lcf->errors);
+        if (code == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        *code = n;
+    }
+
+    return NGX_CONF_OK;
+}
+
 
 static char *
 ngx_agent_canary_stale_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_agent_canary_main_conf_t  *mcf = conf;
 
-    ngx_str_t  *value;
-    ngx_int_t   limit;
+    return ngx_agent_canary_limit(cf, &mcf->stale, &mcf->stale_action);
+}
 
-    if (mcf->stale != NGX_CONF_UNSET_MSEC) {
+
+static char *
+ngx_agent_canary_unguarded_conf(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_agent_canary_main_conf_t  *mcf = conf;
+
+    return ngx_agent_canary_limit(cf, &mcf->unguarded,
+                                  &mcf->unguarded_action);
+}
+
+
+/* time hold|baseline */
+
+static char *
+ngx_agent_canary_limit(ngx_conf_t *cf, ngx_msec_t *limit, ngx_uint_t *action)
+{
+    ngx_int_t   time;
+    ngx_str_t  *value;
+
+    if (*limit != NGX_CONF_UNSET_MSEC) {
         return "is duplicate";
     }
 
     value = cf->args->elts;
 
-    limit = ngx_parse_time(&value[1], 0);
+    time = ngx_parse_time(&value[1], 0);
 
-    if (limit == NGX_ERROR || limit == 0) {
+    if (time == NGX_ERROR || time == 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid time \"%V\", expected a time above zero, "
                            "such as \"30s\"", &value[1]);
@@ -517,10 +673,10 @@ ngx_agent_canary_stale_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     if (ngx_strcmp(value[2].data, "hold") == 0) {
-        mcf->stale_action = CANARY_STALE_HOLD;
+        *action = CANARY_STALE_HOLD;
 
     } else if (ngx_strcmp(value[2].data, "baseline") == 0) {
-        mcf->stale_action = CANARY_STALE_BASELINE;
+        *action = CANARY_STALE_BASELINE;
 
     } else {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -529,7 +685,7 @@ ngx_agent_canary_stale_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    mcf->stale = limit;
+    *limit = time;
 
     return NGX_CONF_OK;
 }
@@ -572,7 +728,10 @@ ngx_agent_canary_postconfiguration(ngx_conf_t *cf)
 
     ngx_agent_canary_check_headers(cf, mcf);
 
-    if (ngx_agent_canary_find_upstreams(cf, mcf) != NGX_OK) {
+    if (ngx_agent_canary_find_upstreams(cf, mcf) != NGX_OK
+        || ngx_agent_canary_observe_init(cf) != NGX_OK
+        || ngx_agent_canary_usage_init(cf) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -600,6 +759,7 @@ ngx_agent_canary_create_main_conf(ngx_conf_t *cf)
      */
 
     mcf->stale = NGX_CONF_UNSET_MSEC;
+    mcf->unguarded = NGX_CONF_UNSET_MSEC;
 
     ngx_rbtree_init(&mcf->names, &mcf->sentinel, ngx_str_rbtree_insert_value);
 
@@ -630,6 +790,8 @@ ngx_agent_canary_init_main_conf(ngx_conf_t *cf, void *conf)
         mcf->stale_action = CANARY_STALE_HOLD;
     }
 
+    ngx_conf_init_msec_value(mcf->unguarded, 0);
+
     return NGX_CONF_OK;
 }
 
@@ -646,7 +808,13 @@ ngx_agent_canary_create_loc_conf(ngx_conf_t *cf)
 
     lcf->binding = NGX_CONF_UNSET_PTR;
     lcf->override = NGX_CONF_UNSET_PTR;
+    lcf->outcome = NGX_CONF_UNSET_PTR;
+    lcf->cost = NGX_CONF_UNSET_PTR;
+    lcf->errors = NGX_CONF_UNSET_PTR;
+    lcf->deadline = NGX_CONF_UNSET_MSEC;
+    lcf->usage = NGX_CONF_UNSET_UINT;
     lcf->dry_run = NGX_CONF_UNSET;
+    lcf->trip = 0;
 
     return lcf;
 }
@@ -658,8 +826,22 @@ ngx_agent_canary_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_agent_canary_loc_conf_t  *prev = parent;
     ngx_agent_canary_loc_conf_t  *conf = child;
 
+    ngx_agent_canary_main_conf_t  *mcf;
+
     ngx_conf_merge_ptr_value(conf->binding, prev->binding, NULL);
     ngx_conf_merge_ptr_value(conf->override, prev->override, NULL);
+    ngx_conf_merge_ptr_value(conf->outcome, prev->outcome, NULL);
+    ngx_conf_merge_ptr_value(conf->cost, prev->cost, NULL);
+    ngx_conf_merge_ptr_value(conf->errors, prev->errors,
+                             &ngx_agent_canary_errors);
+    ngx_conf_merge_msec_value(conf->deadline, prev->deadline, 0);
+    ngx_conf_merge_uint_value(conf->usage, prev->usage, 0);
+
+    if (conf->usage) {
+        mcf = ngx_http_conf_get_module_main_conf(cf, ngx_agent_canary_module);
+        mcf->usage = 1;
+    }
+
     ngx_conf_merge_value(conf->dry_run, prev->dry_run, 0);
 
     return NGX_CONF_OK;
@@ -737,9 +919,16 @@ ngx_agent_canary_init_process(ngx_cycle_t *cycle)
 
     mcf = ngx_agent_canary_cycle_conf(cycle);
 
+    if (mcf == NULL) {
+        return NGX_OK;
+    }
+
+    ngx_agent_canary_tally_claim(mcf);
+    ngx_agent_canary_observe_start(mcf, cycle);
+
     /* one worker serves all of them */
 
-    if (mcf == NULL || ngx_worker != 0) {
+    if (ngx_worker != 0) {
         return NGX_OK;
     }
 
@@ -759,7 +948,13 @@ ngx_agent_canary_exit_process(ngx_cycle_t *cycle)
 
     mcf = ngx_agent_canary_cycle_conf(cycle);
 
-    if (mcf == NULL || ngx_worker != 0) {
+    if (mcf == NULL) {
+        return;
+    }
+
+    ngx_agent_canary_tally_release(mcf);
+
+    if (ngx_worker != 0) {
         return;
     }
 

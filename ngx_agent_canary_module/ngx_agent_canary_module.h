@@ -16,6 +16,7 @@
 #include <ngx_http.h>
 
 #include "../canary/flag.h"
+#include "../canary/prices.h"
 
 
 #define NGX_AGENT_CANARY_VERSION  "0.1.0"
@@ -25,6 +26,11 @@ typedef struct ngx_agent_canary_zone_s   ngx_agent_canary_zone_t;
 typedef struct ngx_agent_canary_node_s   ngx_agent_canary_node_t;
 typedef struct ngx_agent_canary_link_s   ngx_agent_canary_link_t;
 typedef struct ngx_agent_canary_state_s  ngx_agent_canary_state_t;
+typedef struct ngx_agent_canary_block_s  ngx_agent_canary_block_t;
+
+
+/* of a process that found every slot for tallies taken */
+#define NGX_AGENT_CANARY_NO_SLOT  ((ngx_uint_t) -1)
 
 
 /*
@@ -44,6 +50,8 @@ typedef struct {
     canary_trip_t                trip;
     uint64_t                     epoch;     /* highest ever, of a deleted
                                                flag too */
+    double                       cost_cap;  /* USD, of one request */
+    ngx_msec_t                   cost_cap_at;   /* when it was worked out */
 } ngx_agent_canary_flag_t;
 
 
@@ -59,6 +67,16 @@ typedef struct {
 
     ngx_msec_t                   stale;
     ngx_uint_t                   stale_action;  /* canary_stale_e */
+    ngx_msec_t                   unguarded;     /* 0: whatever comes */
+    ngx_uint_t                   unguarded_action;
+
+    canary_prices_t             *prices;    /* NULL: none */
+    ngx_flag_t                   usage;     /* some location reads usage */
+
+    ngx_uint_t                   process;   /* slot of this process */
+    ngx_queue_t                  waiting;   /* requests with a deadline */
+    ngx_event_t                  deadline;
+    ngx_connection_t             dummy;     /* for debug logs of the timer */
 
     ngx_atomic_uint_t            generation;    /* see the zone */
     ngx_array_t                  values;    /* ngx_agent_canary_value_t * */
@@ -100,7 +118,13 @@ typedef struct {
 typedef struct {
     ngx_agent_canary_binding_t  *binding;   /* NULL: off */
     ngx_agent_canary_value_t    *override;  /* NULL: off */
+    ngx_agent_canary_value_t    *outcome;
+    ngx_agent_canary_value_t    *cost;
+    ngx_array_t                 *errors;    /* ngx_uint_t, statuses */
+    ngx_msec_t                   deadline;  /* 0: none */
+    ngx_uint_t                   usage;
     ngx_flag_t                   dry_run;
+    ngx_flag_t                   trip;      /* the API takes trips */
 } ngx_agent_canary_loc_conf_t;
 
 

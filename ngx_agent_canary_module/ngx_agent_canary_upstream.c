@@ -58,9 +58,6 @@ ngx_agent_canary_init_peer(ngx_http_request_t *r,
     ngx_agent_canary_loc_conf_t   *lcf;
     ngx_http_upstream_srv_conf_t  *arm;
 
-    ngx_log_debug0(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
-                   "agent canary init peer");
-
     lcf = ngx_http_get_module_loc_conf(r, ngx_agent_canary_module);
 
     if (lcf->binding == NULL) {
@@ -70,7 +67,7 @@ ngx_agent_canary_init_peer(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ctx = ngx_agent_canary_route(r);
+    ctx = ngx_agent_canary_route(r, lcf);
     if (ctx == NULL) {
         return NGX_ERROR;
     }

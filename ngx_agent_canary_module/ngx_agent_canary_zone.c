@@ -8,11 +8,14 @@
 #include "ngx_agent_canary_state.h"
 
 
-/* more workers share blocks of tallies: those are atomics */
-#define NGX_AGENT_CANARY_WORKERS_MAX  32
+/* of processes that tally: the workers, and old ones that drain */
+#define NGX_AGENT_CANARY_SLOTS_MAX    256
 
 /* a reader that met this many writers in a row keeps what it has */
 #define NGX_AGENT_CANARY_READ_TRIES   16
+
+/* how often a trip looks for the mutex, a few milliseconds in all */
+#define NGX_AGENT_CANARY_TRIP_TRIES   1000000
 
 /* of the fields in a log line */
 #define NGX_AGENT_CANARY_LOG_LEN      512
@@ -229,8 +232,14 @@ ngx_agent_canary_zone_create(ngx_agent_canary_zone_t *zone)
                                            ngx_core_module);
 
     sh->created = ngx_current_msec;
-    sh->workers = ngx_max(ccf->worker_processes, 1);
-    sh->workers = ngx_min(sh->workers, NGX_AGENT_CANARY_WORKERS_MAX);
+    sh->confirmed = ngx_current_msec;
+    sh->slots = 4 * ngx_max(ccf->worker_processes, 1) + 4;
+    sh->slots = ngx_min(sh->slots, NGX_AGENT_CANARY_SLOTS_MAX);
+
+    sh->pids = ngx_slab_calloc(shpool, sh->slots * sizeof(ngx_atomic_t));
+    if (sh->pids == NULL) {
+        return NGX_ERROR;
+    }
 
     ngx_rbtree_init(&sh->nodes, &sh->sentinel, ngx_str_rbtree_insert_value);
 
@@ -337,11 +346,10 @@ ngx_agent_canary_zone_add(ngx_agent_canary_zone_t *zone, ngx_str_t *name)
         return NULL;
     }
 
-    size = zone->sh->workers * NGX_AGENT_CANARY_TALLIES
-           * sizeof(ngx_atomic_t);
+    size = zone->sh->slots * sizeof(ngx_agent_canary_block_t *);
 
-    node->tallies = ngx_slab_calloc_locked(zone->shpool, size);
-    if (node->tallies == NULL) {
+    node->blocks = ngx_slab_calloc_locked(zone->shpool, size);
+    if (node->blocks == NULL) {
         ngx_slab_free_locked(zone->shpool, node);
         return NULL;
     }
@@ -383,6 +391,7 @@ ngx_agent_canary_zone_import(ngx_agent_canary_zone_t *zone,
 
     zone->sh->synced = old->sh->synced;
     zone->sh->created = old->sh->created;
+    zone->sh->confirmed = old->sh->confirmed;
     ngx_memcpy(zone->sh->secret, old->sh->secret, CANARY_SECRET_LEN);
 
     flag = zone->conf->flags.elts;
@@ -488,6 +497,44 @@ ngx_agent_canary_zone_apply(ngx_agent_canary_zone_t *zone,
 }
 
 
+/* A writer is at work for some microseconds: this is worth a little wait. */
+
+ngx_int_t
+ngx_agent_canary_zone_trip(ngx_agent_canary_zone_t *zone,
+    ngx_agent_canary_node_t *node, canary_str_t json)
+{
+    ngx_int_t       rc;
+    ngx_uint_t      i;
+    canary_known_t  prev, next;
+
+    for (i = 0; !ngx_shmtx_trylock(&zone->shpool->mutex); i++) {
+
+        if (i == NGX_AGENT_CANARY_TRIP_TRIES) {
+            return NGX_BUSY;
+        }
+
+        ngx_cpu_pause();
+    }
+
+    ngx_agent_canary_zone_known(ngx_agent_canary_slot(node, node->version),
+                                &prev);
+    next = prev;
+
+    canary_known_trip(&next, ngx_agent_canary_cstr(&node->sn.str), json);
+
+    rc = canary_str_eq(next.trip, prev.trip) ? NGX_DECLINED
+         : ngx_agent_canary_zone_publish(zone, node, &next);
+
+    ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    if (rc == NGX_OK) {
+        ngx_agent_canary_zone_log(node, &next, 1);
+    }
+
+    return rc;
+}
+
+
 static void
 ngx_agent_canary_zone_known(ngx_agent_canary_slot_t *slot,
     canary_known_t *known)
@@ -576,6 +623,7 @@ ngx_agent_canary_zone_publish(ngx_agent_canary_zone_t *zone,
 
     ngx_memory_barrier();
 
+    node->published = ngx_current_msec;
     node->version++;
 
     (void) ngx_atomic_fetch_add(&zone->sh->changes, 1);
@@ -800,7 +848,7 @@ ngx_agent_canary_zone_age(ngx_agent_canary_zone_t *zone)
 
     /* the clock of the worker that wrote may be ahead of ours by a little */
 
-    age = (ngx_msec_int_t) (ngx_current_msec - zone->sh->synced);
+    age = (ngx_msec_int_t) (ngx_current_msec - zone->sh->confirmed);
 
     return ngx_max(age, 0);
 }
@@ -832,9 +880,8 @@ ngx_agent_canary_zone_set_link(ngx_agent_canary_zone_t *zone,
 void
 ngx_agent_canary_zone_synced(ngx_agent_canary_zone_t *zone)
 {
-    /* zero stands for "never" */
-
-    zone->sh->synced = ngx_current_msec ? ngx_current_msec : 1;
+    zone->sh->confirmed = ngx_current_msec;
+    zone->sh->synced = 1;
 }
 
 
@@ -872,19 +919,26 @@ ngx_agent_canary_flag_tripped(ngx_agent_canary_flag_t *flag)
 }
 
 
-ngx_atomic_uint_t
-ngx_agent_canary_zone_decisions(ngx_agent_canary_zone_t *zone,
-    ngx_agent_canary_node_t *node, ngx_uint_t arm, ngx_uint_t reason)
+ngx_msec_int_t
+ngx_agent_canary_zone_guard_age(ngx_agent_canary_zone_t *zone)
 {
-    ngx_uint_t         i;
-    ngx_atomic_uint_t  sum;
+    ngx_msec_int_t  age;
 
-    sum = 0;
-
-    for (i = 0; i < zone->sh->workers; i++) {
-        sum += node->tallies[i * NGX_AGENT_CANARY_TALLIES
-                             + arm * CANARY_REASONS + reason];
+    if (zone->sh->guarded == 0) {
+        return -1;
     }
 
-    return sum;
+    age = (ngx_msec_int_t) (ngx_current_msec - zone->sh->guarded);
+
+    return ngx_max(age, 0);
+}
+
+
+void
+ngx_agent_canary_zone_guarded(ngx_agent_canary_zone_t *zone, ngx_str_t *name)
+{
+    ngx_cpystrn(zone->sh->guard, name->data,
+                ngx_min(name->len + 1, sizeof(zone->sh->guard)));
+
+    zone->sh->guarded = ngx_current_msec ? ngx_current_msec : 1;
 }

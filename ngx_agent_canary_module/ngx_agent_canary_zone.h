@@ -18,10 +18,6 @@
 #include "../canary/snapshot.h"
 
 
-/* A decision is counted by arm and reason. */
-#define NGX_AGENT_CANARY_TALLIES   ((ngx_uint_t) CANARY_ARMS * CANARY_REASONS)
-
-
 typedef enum {
     NGX_AGENT_CANARY_LINK_OFF = 0,          /* nobody runs it yet */
     NGX_AGENT_CANARY_LINK_CONNECTING,
@@ -64,8 +60,9 @@ struct ngx_agent_canary_node_s {
 
     ngx_atomic_t                 version;   /* 0: nothing published yet */
     ngx_agent_canary_slot_t      slot[2];
+    ngx_msec_t                   published; /* when, ngx_current_msec */
 
-    ngx_atomic_t                *tallies;   /* a block a worker */
+    ngx_agent_canary_block_t   **blocks;    /* of each slot, or NULL */
 
     u_char                       name[CANARY_FLAG_NAME_MAX];
 };
@@ -82,14 +79,19 @@ typedef struct {
 
 
 typedef struct {
-    ngx_uint_t                   workers;   /* blocks of tallies a flag */
+    ngx_uint_t                   slots;     /* for processes that tally */
+    ngx_atomic_t                *pids;      /* their owners, 0: free */
+    ngx_atomic_t                 uncounted; /* requests without a tally */
     ngx_rbtree_t                 nodes;
     ngx_rbtree_node_t            sentinel;
 
     ngx_msec_t                   created;   /* ngx_current_msec */
-    ngx_atomic_t                 synced;    /* ngx_current_msec when Redis
-                                               last confirmed the flags;
-                                               0: never */
+    ngx_atomic_t                 confirmed; /* ngx_current_msec when Redis
+                                               last confirmed the flags, at
+                                               first as created */
+    ngx_atomic_t                 synced;    /* whether it ever did */
+    ngx_atomic_t                 guarded;   /* the same of the sidecar */
+    u_char                       guard[64]; /* its name */
     ngx_atomic_t                 changes;   /* publications, ever */
     ngx_atomic_t                 refused;   /* for want of memory */
     ngx_atomic_t                 saved;     /* changes in the state file */
@@ -148,6 +150,15 @@ ngx_int_t ngx_agent_canary_zone_peek(ngx_agent_canary_node_t *node,
 void ngx_agent_canary_zone_refresh(ngx_agent_canary_zone_t *zone,
     ngx_agent_canary_flag_t *flag);
 
+/*
+ * Latches a trip that came from elsewhere, JSON that canary_trip_parse() took.
+ * Returns as ngx_agent_canary_zone_apply(); NGX_DECLINED: a trip that it does
+ * not beat holds already.
+ */
+
+ngx_int_t ngx_agent_canary_zone_trip(ngx_agent_canary_zone_t *zone,
+    ngx_agent_canary_node_t *node, canary_str_t json);
+
 /* What the state file or an older zone knew, before any worker runs. */
 
 ngx_int_t ngx_agent_canary_zone_restore(ngx_agent_canary_zone_t *zone,
@@ -190,18 +201,14 @@ canary_str_t ngx_agent_canary_flag_state_name(ngx_agent_canary_zone_t *zone,
 
 ngx_uint_t ngx_agent_canary_flag_tripped(ngx_agent_canary_flag_t *flag);
 
-/* Decisions of all workers. */
+/* Milliseconds since a sidecar was last seen; -1: never. */
 
-ngx_atomic_uint_t ngx_agent_canary_zone_decisions(
-    ngx_agent_canary_zone_t *zone, ngx_agent_canary_node_t *node,
-    ngx_uint_t arm, ngx_uint_t reason);
+ngx_msec_int_t ngx_agent_canary_zone_guard_age(ngx_agent_canary_zone_t *zone);
 
-/* Counts a decision; the tally belongs to this worker. */
+/* A sidecar is there; name is what it calls itself. */
 
-#define ngx_agent_canary_tally(node, sh, arm, reason)                         \
-    (void) ngx_atomic_fetch_add(&(node)->tallies[                             \
-        (ngx_worker % (sh)->workers) * NGX_AGENT_CANARY_TALLIES               \
-        + (ngx_uint_t) (arm) * CANARY_REASONS + (reason)], 1)
+void ngx_agent_canary_zone_guarded(ngx_agent_canary_zone_t *zone,
+    ngx_str_t *name);
 
 
 #endif /* _NGX_AGENT_CANARY_ZONE_H_INCLUDED_ */

@@ -1,0 +1,686 @@
+
+/*
+ * What became of a request.
+ */
+
+
+#include "ngx_agent_canary_observe.h"
+#include "ngx_agent_canary_usage_filter.h"
+
+
+/* how late a deadline may be seen, in milliseconds */
+#define NGX_AGENT_CANARY_DEADLINE_TICK  50
+
+/* how long a cap of costs holds, in milliseconds */
+#define NGX_AGENT_CANARY_CAP_INTERVAL   5000
+
+/* what few requests need stays out of the way of all the others */
+#define ngx_agent_canary_aside          __attribute__((noinline))
+
+/* USD: a single request above this is a mistake of whoever reports it */
+#define NGX_AGENT_CANARY_COST_MAX       1000000
+
+
+static void ngx_agent_canary_observe_wait(ngx_http_request_t *r,
+    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_ctx_t *ctx,
+    ngx_msec_t deadline);
+static ngx_int_t ngx_agent_canary_observe_handler(ngx_http_request_t *r);
+static void ngx_agent_canary_observe_end(ngx_http_request_t *r,
+    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_ctx_t *ctx,
+    ngx_agent_canary_ctx_t *next);
+static void ngx_agent_canary_observe_fate(ngx_http_request_t *r,
+    ngx_agent_canary_ctx_t *ctx, ngx_agent_canary_ctx_t *next,
+    canary_tally_t *t);
+static uint64_t *ngx_agent_canary_observe_attempts(
+    ngx_agent_canary_ctx_t *ctx, ngx_agent_canary_ctx_t *next,
+    canary_tally_t *t);
+static ngx_agent_canary_aside uint64_t *ngx_agent_canary_observe_error(
+    ngx_agent_canary_ctx_t *ctx, ngx_uint_t last, canary_tally_t *t);
+static uint64_t *ngx_agent_canary_observe_counter(
+    ngx_http_upstream_state_t *state, ngx_agent_canary_loc_conf_t *lcf,
+    canary_tally_t *t);
+static ngx_uint_t ngx_agent_canary_observe_broken(ngx_http_request_t *r);
+static ngx_agent_canary_aside void ngx_agent_canary_observe_told(
+    ngx_http_request_t *r, ngx_agent_canary_ctx_t *ctx, canary_tally_t *t);
+static void ngx_agent_canary_observe_outcome(ngx_agent_canary_ctx_t *ctx,
+    canary_tally_t *t);
+static ngx_agent_canary_aside void ngx_agent_canary_observe_cost(
+    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_ctx_t *ctx,
+    canary_tally_t *t);
+static ngx_int_t ngx_agent_canary_observe_reported(
+    ngx_agent_canary_ctx_t *ctx, double *usd);
+static double ngx_agent_canary_observe_cap(ngx_agent_canary_main_conf_t *mcf,
+    ngx_agent_canary_flag_t *flag);
+static void ngx_agent_canary_observe_deadlines(ngx_event_t *ev);
+
+
+const canary_str_t  ngx_agent_canary_outcomes[] = {
+    canary_str("success"),
+    canary_str("error"),
+    canary_str("denied"),
+    canary_str("escalated")
+};
+
+
+enum {
+    NGX_AGENT_CANARY_OUTCOME_SUCCESS = 0,
+    NGX_AGENT_CANARY_OUTCOME_ERROR,
+    NGX_AGENT_CANARY_OUTCOME_DENIED,
+    NGX_AGENT_CANARY_OUTCOME_ESCALATED,
+    NGX_AGENT_CANARY_OUTCOMES
+};
+
+
+ngx_int_t
+ngx_agent_canary_observe_init(ngx_conf_t *cf)
+{
+    ngx_uint_t                  n;
+    ngx_http_handler_pt        *h;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_LOG_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* before the access log, which shows what is found out here */
+
+    h = cmcf->phases[NGX_HTTP_LOG_PHASE].handlers.elts;
+    n = cmcf->phases[NGX_HTTP_LOG_PHASE].handlers.nelts;
+
+    ngx_memmove(h + 1, h, (n - 1) * sizeof(ngx_http_handler_pt));
+
+    *h = ngx_agent_canary_observe_handler;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_agent_canary_observe_begin(ngx_http_request_t *r,
+    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_loc_conf_t *lcf,
+    ngx_agent_canary_ctx_t *ctx)
+{
+    ngx_agent_canary_block_t  *block;
+
+    block = ngx_agent_canary_tally_block(mcf, ctx->flag);
+
+    ctx->block = block;
+
+    if (block == NULL) {
+        return;
+    }
+
+    ctx->request = r;
+    ctx->conf = lcf;
+    ctx->attempts = r->upstream_states ? r->upstream_states->nelts : 0;
+
+    block->decisions[ctx->decision.arm][ctx->decision.reason]++;
+    block->in_flight[ctx->route]++;
+    block->touched = ngx_current_msec;
+
+    if (lcf->deadline) {
+        ngx_agent_canary_observe_wait(r, mcf, ctx, lcf->deadline);
+    }
+}
+
+
+static void
+ngx_agent_canary_observe_wait(ngx_http_request_t *r,
+    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_ctx_t *ctx,
+    ngx_msec_t deadline)
+{
+    ngx_agent_canary_wait_t  *wait;
+
+    wait = ngx_palloc(r->pool, sizeof(ngx_agent_canary_wait_t));
+    if (wait == NULL) {
+        return;
+    }
+
+    wait->ctx = ctx;
+    wait->deadline = deadline;
+    wait->expires = ngx_current_msec + deadline;
+
+    ctx->wait = wait;
+
+    ngx_queue_insert_tail(&mcf->waiting, &wait->queue);
+
+    if (!mcf->deadline.timer_set) {
+        ngx_add_timer(&mcf->deadline, NGX_AGENT_CANARY_DEADLINE_TICK);
+    }
+}
+
+
+/* The end of a request, whatever the end. */
+
+static ngx_int_t
+ngx_agent_canary_observe_handler(ngx_http_request_t *r)
+{
+    ngx_agent_canary_ctx_t        *ctx, *next;
+    ngx_agent_canary_main_conf_t  *mcf;
+
+    /* with log_subrequest on, subrequests come here, too */
+
+    if (r != r->main) {
+        return NGX_OK;
+    }
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_agent_canary_module);
+
+    ctx = (ngx_agent_canary_ctx_t *) r->variables[mcf->slot].data;
+
+    for (next = NULL; ctx; ctx = ctx->next) {
+        if (ctx->block) {
+            ngx_agent_canary_observe_end(r, mcf, ctx, next);
+            next = ctx;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* next: the arm of another flag that the client was sent to afterwards. */
+
+static void
+ngx_agent_canary_observe_end(ngx_http_request_t *r,
+    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_ctx_t *ctx,
+    ngx_agent_canary_ctx_t *next)
+{
+    canary_tally_t            *t;
+    ngx_agent_canary_block_t  *block;
+
+    block = ctx->block;
+    t = &block->arm[ctx->route];
+
+    block->in_flight[ctx->route]--;
+    block->touched = ngx_current_msec;
+
+    if (ctx->wait) {
+        ngx_queue_remove(&ctx->wait->queue);
+        ctx->wait = NULL;
+    }
+
+    if (!ctx->expired) {
+        t->requests++;
+        ngx_agent_canary_observe_fate(r, ctx, next, t);
+    }
+
+    if (ctx->answer == NULL && ctx->conf->cost == NULL) {
+        t->cost_unpriced++;
+        return;
+    }
+
+    ngx_agent_canary_observe_cost(mcf, ctx, t);
+}
+
+
+/* A request has one fate: the first that applies. */
+
+static void
+ngx_agent_canary_observe_fate(ngx_http_request_t *r,
+    ngx_agent_canary_ctx_t *ctx, ngx_agent_canary_ctx_t *next,
+    canary_tally_t *t)
+{
+    uint64_t  *error;
+
+    error = ngx_agent_canary_observe_attempts(ctx, next, t);
+
+    if (error) {
+        (*error)++;
+        return;
+    }
+
+    if (r->headers_out.status == NGX_HTTP_CLIENT_CLOSED_REQUEST
+        || r->connection->error
+        || r->connection->timedout)
+    {
+        t->client_aborts++;
+        return;
+    }
+
+    if (ngx_agent_canary_observe_broken(ctx->request) && next == NULL) {
+        t->errors_stream++;
+        return;
+    }
+
+    if (ctx->answer || ctx->conf->outcome) {
+        ngx_agent_canary_observe_told(r, ctx, t);
+    }
+}
+
+
+/*
+ * nginx logs an answer that broke off after its header as a success, and
+ * calls the request complete.  What tells is how the upstream was left: an
+ * answer is whole when its length was reached, or when the connection was
+ * closed at the end of one that has none.
+ */
+
+static ngx_uint_t
+ngx_agent_canary_observe_broken(ngx_http_request_t *r)
+{
+    ngx_event_pipe_t     *p;
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    if (u->buffering) {
+        p = u->pipe;
+
+        if (p->upstream_done || (p->upstream_eof && p->length == -1)) {
+            return 0;
+        }
+
+    } else if (u->length <= 0) {
+        return 0;
+    }
+
+    return u->header_sent && !r->header_only && !u->upgrade;
+}
+
+
+/* What the answer itself tells, in its body or by agent_canary_outcome. */
+
+static void
+ngx_agent_canary_observe_told(ngx_http_request_t *r,
+    ngx_agent_canary_ctx_t *ctx, canary_tally_t *t)
+{
+    canary_usage_t  *usage;
+
+    ngx_agent_canary_usage_done(ctx);
+
+    usage = ngx_agent_canary_usage(ctx);
+
+    /* the body of a 400 tells of a mistake of the client */
+
+    if (usage
+        && usage->failure
+        && r->headers_out.status < NGX_HTTP_SPECIAL_RESPONSE)
+    {
+        t->errors_in_band++;
+        return;
+    }
+
+    if (ctx->conf->outcome) {
+        ngx_agent_canary_observe_outcome(ctx, t);
+    }
+}
+
+
+/*
+ * Every attempt counts, not only the one that nginx showed to the client: a
+ * retry hides a failure, it does not undo it.  Times are those of the
+ * upstream: a mirror, or a slow log, makes the request itself last longer.
+ * Returns the counter of the first failure, or NULL.
+ */
+
+static uint64_t *
+ngx_agent_canary_observe_attempts(ngx_agent_canary_ctx_t *ctx,
+    ngx_agent_canary_ctx_t *next, canary_tally_t *t)
+{
+    ngx_uint_t                  i, last, status;
+    ngx_msec_t                  total, header;
+    ngx_array_t                *states;
+    ngx_http_upstream_state_t  *state;
+
+    states = ctx->request->upstream_states;
+
+    if (states == NULL) {
+        return NULL;
+    }
+
+    last = (next && next->request == ctx->request) ? next->attempts
+                                                   : states->nelts;
+    total = 0;
+    status = 0;
+    header = (ngx_msec_t) -1;
+    state = states->elts;
+
+    for (i = ctx->attempts; i < last; i++) {
+
+        /* no peer: what separates the rounds of an internal redirect */
+
+        if (state[i].peer == NULL) {
+            continue;
+        }
+
+        status = ngx_max(status, state[i].status);
+
+        if (state[i].header_time != (ngx_msec_t) -1) {
+            header = total + state[i].header_time;
+        }
+
+        if (state[i].response_time != (ngx_msec_t) -1) {
+            total += state[i].response_time;
+        }
+    }
+
+    t->latency_ms[canary_tally_bucket(total)]++;
+
+    if (header != (ngx_msec_t) -1) {
+        t->first_byte_ms[canary_tally_bucket(header)]++;
+    }
+
+    return (status < NGX_HTTP_BAD_REQUEST) ? NULL
+           : ngx_agent_canary_observe_error(ctx, last, t);
+}
+
+
+static uint64_t *
+ngx_agent_canary_observe_error(ngx_agent_canary_ctx_t *ctx, ngx_uint_t last,
+    canary_tally_t *t)
+{
+    uint64_t                   *error;
+    ngx_uint_t                  i;
+    ngx_http_upstream_state_t  *state;
+
+    state = ctx->request->upstream_states->elts;
+
+    for (i = ctx->attempts; i < last; i++) {
+
+        error = state[i].peer ? ngx_agent_canary_observe_counter(&state[i],
+                                                                 ctx->conf, t)
+                              : NULL;
+        if (error) {
+            return error;
+        }
+    }
+
+    return NULL;
+}
+
+
+static uint64_t *
+ngx_agent_canary_observe_counter(ngx_http_upstream_state_t *state,
+    ngx_agent_canary_loc_conf_t *lcf, canary_tally_t *t)
+{
+    ngx_uint_t  i, *code;
+
+    if (state->header_time == (ngx_msec_t) -1) {
+
+        /* nginx made the status up: the arm sent none */
+
+        if (state->status == NGX_HTTP_GATEWAY_TIME_OUT) {
+            return &t->errors_timeout;
+        }
+
+        if (state->status == NGX_HTTP_BAD_GATEWAY) {
+            return &t->errors_connect;
+        }
+    }
+
+    code = lcf->errors->elts;
+
+    for (i = 0; i < lcf->errors->nelts; i++) {
+        if (state->status == code[i]) {
+            return &t->errors_status;
+        }
+    }
+
+    return NULL;
+}
+
+
+static void
+ngx_agent_canary_observe_outcome(ngx_agent_canary_ctx_t *ctx,
+    canary_tally_t *t)
+{
+    ngx_str_t            value;
+    ngx_uint_t           i;
+    canary_str_t         word;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (ngx_agent_canary_value(r, ctx->conf->outcome, &value) != NGX_OK
+        || value.len == 0)
+    {
+        return;
+    }
+
+    word = ngx_agent_canary_cstr(&value);
+
+    for (i = 0; i < NGX_AGENT_CANARY_OUTCOMES; i++) {
+        if (canary_str_eq(word, ngx_agent_canary_outcomes[i])) {
+            break;
+        }
+    }
+
+    switch (i) {
+
+    case NGX_AGENT_CANARY_OUTCOME_SUCCESS:
+        break;
+
+    case NGX_AGENT_CANARY_OUTCOME_ERROR:
+        t->errors_in_band++;
+        break;
+
+    case NGX_AGENT_CANARY_OUTCOME_DENIED:
+        t->denied++;
+        break;
+
+    case NGX_AGENT_CANARY_OUTCOME_ESCALATED:
+        t->escalated++;
+        break;
+
+    default:
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                      "agent_canary_outcome \"%V\" is ignored: expected "
+                      "\"success\", \"error\", \"denied\", \"escalated\" "
+                      "or nothing", &value);
+        return;
+    }
+
+    ctx->outcome = i + 1;
+}
+
+
+/* What the agent reports wins over what its tokens cost. */
+
+static void
+ngx_agent_canary_observe_cost(ngx_agent_canary_main_conf_t *mcf,
+    ngx_agent_canary_ctx_t *ctx, canary_tally_t *t)
+{
+    double           usd;
+    ngx_int_t        rc;
+    canary_usage_t  *usage;
+
+    ngx_agent_canary_usage_done(ctx);
+
+    usage = ngx_agent_canary_usage(ctx);
+
+    if (usage) {
+        t->tokens_input += usage->input;
+        t->tokens_output += usage->output;
+    }
+
+    rc = ctx->conf->cost ? ngx_agent_canary_observe_reported(ctx, &usd)
+                         : NGX_DECLINED;
+
+    if (rc == NGX_DECLINED) {
+        rc = ngx_agent_canary_usage_cost(ctx->request, mcf, ctx, &usd);
+    }
+
+    if (rc != NGX_OK) {
+        t->cost_unpriced++;
+        return;
+    }
+
+    ctx->cost = usd;
+    ctx->priced = 1;
+
+    canary_tally_cost(t, usd, ngx_agent_canary_observe_cap(mcf, ctx->flag));
+}
+
+
+/*
+ * Where a cost is capped, so that no single one decides: known from what the
+ * baseline usually costs, and so looked at again now and then.
+ */
+
+static double
+ngx_agent_canary_observe_cap(ngx_agent_canary_main_conf_t *mcf,
+    ngx_agent_canary_flag_t *flag)
+{
+    canary_guardrails_t      g;
+    ngx_agent_canary_sum_t   sum;
+
+    if (flag->cost_cap > 0
+        && ngx_current_msec - flag->cost_cap_at
+           < NGX_AGENT_CANARY_CAP_INTERVAL)
+    {
+        return flag->cost_cap;
+    }
+
+    if (flag->known) {
+        g = flag->parsed.guardrails;
+
+    } else {
+        canary_guardrails_default(&g);
+    }
+
+    ngx_agent_canary_tally_sum(mcf->zone, flag->node, &sum);
+
+    flag->cost_cap_at = ngx_current_msec;
+    flag->cost_cap = canary_guardrails_cost_cap(&g,
+                                             &sum.arm[CANARY_ARM_BASELINE]);
+
+    return flag->cost_cap;
+}
+
+
+/* NGX_DECLINED: nothing is reported; NGX_ERROR: nothing that is a price. */
+
+static ngx_int_t
+ngx_agent_canary_observe_reported(ngx_agent_canary_ctx_t *ctx, double *usd)
+{
+    double               scale;
+    ngx_str_t            value;
+    ngx_uint_t           i, digits, fraction;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (ngx_agent_canary_value(r, ctx->conf->cost, &value) != NGX_OK
+        || value.len == 0)
+    {
+        return NGX_DECLINED;
+    }
+
+    *usd = 0;
+    scale = 1;
+    digits = 0;
+    fraction = 0;
+
+    for (i = 0; i < value.len; i++) {
+
+        if (value.data[i] == '.' && !fraction && digits) {
+            fraction = 1;
+            continue;
+        }
+
+        if (value.data[i] < '0' || value.data[i] > '9') {
+            break;
+        }
+
+        digits++;
+
+        if (fraction) {
+            scale /= 10;
+            *usd += scale * (value.data[i] - '0');
+
+        } else {
+            *usd = *usd * 10 + (value.data[i] - '0');
+        }
+
+        if (*usd > NGX_AGENT_CANARY_COST_MAX) {
+            break;
+        }
+    }
+
+    if (i == value.len && value.data[i - 1] != '.') {
+        return NGX_OK;
+    }
+
+    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                  "agent_canary_cost \"%V\" is ignored: expected USD as "
+                  "a decimal of at most %d, such as \"0.0125\"",
+                  &value, NGX_AGENT_CANARY_COST_MAX);
+
+    return NGX_ERROR;
+}
+
+
+void
+ngx_agent_canary_observe_start(ngx_agent_canary_main_conf_t *mcf,
+    ngx_cycle_t *cycle)
+{
+    ngx_queue_init(&mcf->waiting);
+
+    /* debug logs of timers take data for a connection */
+
+    mcf->dummy.fd = (ngx_socket_t) -1;
+    mcf->dummy.data = mcf;
+
+    mcf->deadline.handler = ngx_agent_canary_observe_deadlines;
+    mcf->deadline.data = &mcf->dummy;
+    mcf->deadline.log = cycle->log;
+    mcf->deadline.cancelable = 1;
+}
+
+
+/*
+ * A request that hangs is an error when its time is up, not when it ends at
+ * last: a dead candidate has to be visible at once.
+ */
+
+static void
+ngx_agent_canary_observe_deadlines(ngx_event_t *ev)
+{
+    canary_tally_t                *t;
+    ngx_queue_t                   *q, *next;
+    ngx_connection_t              *dummy;
+    ngx_agent_canary_ctx_t        *ctx;
+    ngx_agent_canary_wait_t       *wait;
+    ngx_agent_canary_main_conf_t  *mcf;
+
+    dummy = ev->data;
+    mcf = dummy->data;
+
+    ngx_log_debug0(NGX_LOG_DEBUG_EVENT, ev->log, 0,
+                   "agent canary deadlines");
+
+    for (q = ngx_queue_head(&mcf->waiting);
+         q != ngx_queue_sentinel(&mcf->waiting);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+
+        wait = ngx_queue_data(q, ngx_agent_canary_wait_t, queue);
+
+        if ((ngx_msec_int_t) (wait->expires - ngx_current_msec) > 0) {
+            continue;
+        }
+
+        ngx_queue_remove(q);
+
+        ctx = wait->ctx;
+        ctx->wait = NULL;
+        ctx->expired = 1;
+
+        t = &ctx->block->arm[ctx->route];
+
+        t->requests++;
+        t->errors_deadline++;
+        t->latency_ms[canary_tally_bucket(wait->deadline)]++;
+
+        ctx->block->touched = ngx_current_msec;
+    }
+
+    if (!ngx_queue_empty(&mcf->waiting)) {
+        ngx_add_timer(ev, NGX_AGENT_CANARY_DEADLINE_TICK);
+    }
+}

@@ -1,0 +1,38 @@
+
+/*
+ * Reads what an answer says of its tokens and failures while it passes.
+ */
+
+
+#ifndef _NGX_AGENT_CANARY_USAGE_FILTER_H_INCLUDED_
+#define _NGX_AGENT_CANARY_USAGE_FILTER_H_INCLUDED_
+
+
+#include "ngx_agent_canary_decision.h"
+
+
+/* agent_canary_prices file */
+
+char *ngx_agent_canary_prices_conf(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* In the postconfiguration: the filters. */
+
+ngx_int_t ngx_agent_canary_usage_init(ngx_conf_t *cf);
+
+/* The body is over. */
+
+void ngx_agent_canary_usage_done(ngx_agent_canary_ctx_t *ctx);
+
+/* What the answer said; NULL before it is over, or when it was not read. */
+
+canary_usage_t *ngx_agent_canary_usage(ngx_agent_canary_ctx_t *ctx);
+
+/* NGX_OK and a price in USD, or NGX_DECLINED. */
+
+ngx_int_t ngx_agent_canary_usage_cost(ngx_http_request_t *r,
+    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_ctx_t *ctx,
+    double *usd);
+
+
+#endif /* _NGX_AGENT_CANARY_USAGE_FILTER_H_INCLUDED_ */
