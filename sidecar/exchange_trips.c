@@ -1,0 +1,414 @@
+
+/* Trips and audit entries, between this sidecar and Redis. */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "clock.h"
+#include "exchange.h"
+#include "judge.h"
+#include "log.h"
+
+
+#define CANARYD_KEY_MAX  256
+
+/* How long an audit marker outlives its entry, in s. */
+#define CANARYD_MARKER_TTL  7776000
+
+
+/* A copy of what is worked on without the lock. */
+
+typedef struct {
+    char   name[CANARY_FLAG_NAME_MAX + 1];
+    char  *record;                          /* NULL: it is only read */
+} canaryd_trip_job_t;
+
+
+typedef struct {
+    char           id[CANARYD_ID_MAX];
+    char           flag[CANARY_FLAG_NAME_MAX + 1];
+    const char    *type;
+    uint64_t       epoch;
+    char          *record;
+} canaryd_audit_job_t;
+
+
+static canaryd_trip_job_t *canaryd_trips_list(canaryd_t *d, unsigned *n);
+static void canaryd_trips_read(canaryd_exchange_t *e,
+    const canaryd_trip_job_t *job, unsigned n, int all);
+static void canaryd_trips_want(canaryd_t *d, canaryd_trip_job_t *job,
+    unsigned n);
+static void canaryd_trips_set(canaryd_exchange_t *e,
+    const canaryd_trip_job_t *job, unsigned n);
+static int canaryd_audit_next(canaryd_t *d, canaryd_audit_job_t *job,
+    const char *after);
+static canaryd_attempt_e canaryd_audit_attempt(canaryd_exchange_t *e,
+    const canaryd_audit_job_t *job);
+static canaryd_attempt_e canaryd_audit_marker(canaryd_exchange_t *e,
+    const char *marker);
+static canaryd_attempt_e canaryd_audit_exec(canaryd_exchange_t *e,
+    const canaryd_audit_job_t *job, const char *marker);
+
+
+void
+canaryd_exchange_trips(canaryd_exchange_t *e)
+{
+    unsigned             i, n;
+    canaryd_trip_job_t  *job;
+
+    job = canaryd_trips_list(e->d, &n);
+
+    if (job == NULL) {
+        return;
+    }
+
+    /* first what is there: it may be stronger than what would be set */
+
+    canaryd_trips_read(e, job, n, 1);
+    canaryd_trips_want(e->d, job, n);
+    canaryd_trips_set(e, job, n);
+
+    for (i = 0; i < n; i++) {
+        free(job[i].record);
+    }
+
+    free(job);
+}
+
+
+static canaryd_trip_job_t *
+canaryd_trips_list(canaryd_t *d, unsigned *n)
+{
+    unsigned             i;
+    canaryd_trip_job_t  *job;
+
+    *n = 0;
+    job = NULL;
+
+    (void) pthread_mutex_lock(&d->lock);
+
+    for (i = 0; i < d->n; i++) {
+        if (!canaryd_flag_latched(d->flag[i])) {
+            continue;
+        }
+
+        if (job == NULL) {
+            job = calloc(d->n, sizeof(canaryd_trip_job_t));
+
+            if (job == NULL) {
+                break;
+            }
+        }
+
+        memcpy(job[(*n)++].name, d->flag[i]->name, sizeof(job->name));
+    }
+
+    (void) pthread_mutex_unlock(&d->lock);
+
+    return job;
+}
+
+
+/* all: of every job, else of those that were set just now. */
+
+static void
+canaryd_trips_read(canaryd_exchange_t *e, const canaryd_trip_job_t *job,
+    unsigned n, int all)
+{
+    unsigned         i;
+    redisReply      *reply;
+    canaryd_flag_t  *f;
+
+    canaryd_link_step(&e->link);
+
+    for (i = 0; i < n; i++) {
+        if (all || job[i].record) {
+            canaryd_link_put(&e->link, "GET %strip:%s",
+                             e->d->options.prefix, job[i].name);
+        }
+    }
+
+    for (i = 0; i < n; i++) {
+        if (!all && job[i].record == NULL) {
+            continue;
+        }
+
+        reply = canaryd_link_reply(&e->link);
+
+        if (reply == NULL) {
+            return;
+        }
+
+        canaryd_exchange_refused(e, "GET trip", reply);
+
+        (void) pthread_mutex_lock(&e->d->lock);
+
+        f = canaryd_flag_find(e->d, job[i].name);
+
+        if (f && reply->type != REDIS_REPLY_ERROR) {
+            canaryd_judge_redis(e->d, f, canaryd_reply_str(reply),
+                                canaryd_now());
+        }
+
+        (void) pthread_mutex_unlock(&e->d->lock);
+
+        freeReplyObject(reply);
+    }
+}
+
+
+static void
+canaryd_trips_want(canaryd_t *d, canaryd_trip_job_t *job, unsigned n)
+{
+    size_t           len;
+    unsigned         i;
+    canaryd_flag_t  *f;
+
+    (void) pthread_mutex_lock(&d->lock);
+
+    for (i = 0; i < n; i++) {
+        f = canaryd_flag_find(d, job[i].name);
+
+        if (f == NULL || !canaryd_flag_latched(f)
+            || !canaryd_latch_tell(&f->latch, CANARYD_AT_REDIS,
+                                   canaryd_now()))
+        {
+            continue;
+        }
+
+        len = strlen(f->latch.record) + 1;
+        job[i].record = malloc(len);
+
+        if (job[i].record) {
+            memcpy(job[i].record, f->latch.record, len);
+        }
+    }
+
+    (void) pthread_mutex_unlock(&d->lock);
+}
+
+
+static void
+canaryd_trips_set(canaryd_exchange_t *e, const canaryd_trip_job_t *job,
+    unsigned n)
+{
+    unsigned     i;
+    redisReply  *reply;
+
+    canaryd_link_step(&e->link);
+
+    for (i = 0; i < n; i++) {
+        if (job[i].record) {
+            canaryd_link_put(&e->link, "SET %strip:%s %s",
+                             e->d->options.prefix, job[i].name,
+                             job[i].record);
+        }
+    }
+
+    for (i = 0; i < n; i++) {
+        if (job[i].record == NULL) {
+            continue;
+        }
+
+        reply = canaryd_link_reply(&e->link);
+
+        if (reply == NULL) {
+            return;
+        }
+
+        canaryd_exchange_refused(e, "SET trip", reply);
+        freeReplyObject(reply);
+    }
+
+    canaryd_trips_read(e, job, n, 0);
+}
+
+
+void
+canaryd_exchange_audit(canaryd_exchange_t *e)
+{
+    char                 last[CANARYD_ID_MAX];
+    canaryd_event_t     *event;
+    canaryd_attempt_e    attempt;
+    canaryd_audit_job_t  job;
+
+    last[0] = '\0';
+
+    while (e->link.c && canaryd_audit_next(e->d, &job, last)) {
+
+        attempt = canaryd_audit_attempt(e, &job);
+
+        (void) pthread_mutex_lock(&e->d->lock);
+
+        event = canaryd_events_find(&e->d->events, job.id);
+
+        if (event && canaryd_event_attempt(event, attempt)) {
+            e->d->save_now = 1;
+
+            if (event->audit == CANARYD_AUDIT_WON) {
+                e->d->audits++;
+                canaryd_log(CANARYD_LOG_INFO, job.flag,
+                            "the audit entry %s is written", job.id);
+            }
+
+            (void) pthread_cond_signal(&e->d->webhook);
+        }
+
+        (void) pthread_mutex_unlock(&e->d->lock);
+
+        memcpy(last, job.id, sizeof(last));
+        free(job.record);
+    }
+}
+
+
+/* The next event that is due, in the order of the list; after "": first. */
+
+static int
+canaryd_audit_next(canaryd_t *d, canaryd_audit_job_t *job, const char *after)
+{
+    size_t            len;
+    canaryd_event_t  *event;
+
+    memset(job, 0, sizeof(canaryd_audit_job_t));
+
+    (void) pthread_mutex_lock(&d->lock);
+
+    event = d->events.first;
+
+    if (after[0]) {
+        event = canaryd_events_find(&d->events, after);
+        event = event ? event->next : NULL;
+    }
+
+    while (event && event->audit != CANARYD_AUDIT_DUE) {
+        event = event->next;
+    }
+
+    if (event) {
+        len = strlen(event->record) + 1;
+        job->record = malloc(len);
+
+        if (job->record) {
+            memcpy(job->record, event->record, len);
+            memcpy(job->id, event->id, sizeof(job->id));
+            memcpy(job->flag, event->flag, sizeof(job->flag));
+            job->type = event->type;
+            job->epoch = event->epoch;
+        }
+    }
+
+    (void) pthread_mutex_unlock(&d->lock);
+
+    return job->record != NULL;
+}
+
+
+static canaryd_attempt_e
+canaryd_audit_attempt(canaryd_exchange_t *e, const canaryd_audit_job_t *job)
+{
+    char               marker[CANARYD_KEY_MAX];
+    canaryd_attempt_e  attempt;
+
+    (void) snprintf(marker, sizeof(marker), "%saudited:%s",
+                    e->d->options.fleet, job->id);
+
+    attempt = canaryd_audit_marker(e, marker);
+
+    if (attempt != CANARYD_MARKER_ABSENT) {
+        canaryd_link_put(&e->link, "UNWATCH");
+        freeReplyObject(canaryd_link_reply(&e->link));
+        return attempt;
+    }
+
+    return canaryd_audit_exec(e, job, marker);
+}
+
+
+static canaryd_attempt_e
+canaryd_audit_marker(canaryd_exchange_t *e, const char *marker)
+{
+    canary_str_t        text;
+    redisReply         *watch, *reply;
+    canaryd_attempt_e   attempt;
+
+    canaryd_link_step(&e->link);
+    canaryd_link_put(&e->link, "WATCH %s", marker);
+    canaryd_link_put(&e->link, "GET %s", marker);
+
+    watch = canaryd_link_reply(&e->link);
+    reply = canaryd_link_reply(&e->link);
+
+    attempt = CANARYD_EXEC_UNKNOWN;
+
+    if (watch && reply && watch->type == REDIS_REPLY_STATUS) {
+        text = canaryd_reply_str(reply);
+
+        if (reply->type == REDIS_REPLY_NIL) {
+            attempt = CANARYD_MARKER_ABSENT;
+
+        } else if (text.data) {
+            attempt = canary_str_eq(text, canaryd_str(e->d->writer))
+                      ? CANARYD_MARKER_OWN : CANARYD_MARKER_OTHER;
+        }
+    }
+
+    if (watch) {
+        canaryd_exchange_refused(e, "WATCH audited", watch);
+    }
+
+    if (reply) {
+        canaryd_exchange_refused(e, "GET audited", reply);
+    }
+
+    freeReplyObject(watch);
+    freeReplyObject(reply);
+
+    return attempt;
+}
+
+
+static canaryd_attempt_e
+canaryd_audit_exec(canaryd_exchange_t *e, const canaryd_audit_job_t *job,
+    const char *marker)
+{
+    unsigned            i;
+    redisReply         *reply;
+    const char         *fleet;
+    canaryd_attempt_e   attempt;
+
+    fleet = e->d->options.fleet;
+    attempt = CANARYD_EXEC_UNKNOWN;
+
+    canaryd_link_step(&e->link);
+    canaryd_link_put(&e->link, "MULTI");
+    canaryd_link_put(&e->link, "SET %s %s EX %d", marker, e->d->writer,
+                     CANARYD_MARKER_TTL);
+    canaryd_link_put(&e->link, "XADD %saudit MAXLEN ~ 100000 * type %s id %s "
+                     "flag %s epoch %llu instance %s record %s", fleet,
+                     job->type, job->id, job->flag,
+                     (unsigned long long) job->epoch,
+                     e->d->options.instance, job->record);
+    canaryd_link_put(&e->link, "EXEC");
+
+    for (i = 0; i < 4; i++) {
+        reply = canaryd_link_reply(&e->link);
+
+        if (reply == NULL) {
+            return CANARYD_EXEC_UNKNOWN;
+        }
+
+        canaryd_exchange_refused(e, "audit", reply);
+
+        if (i == 3 && reply->type == REDIS_REPLY_NIL) {
+            attempt = CANARYD_EXEC_NIL;
+
+        } else if (i == 3 && reply->type == REDIS_REPLY_ARRAY) {
+            attempt = CANARYD_EXEC_DONE;
+        }
+
+        freeReplyObject(reply);
+    }
+
+    return attempt;
+}

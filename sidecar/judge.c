@@ -1,0 +1,813 @@
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "clock.h"
+#include "judge.h"
+#include "log.h"
+#include "verdict_record.h"
+
+
+/* Without news a flag is judged this often, in ms. */
+#define CANARYD_IDLE_TICK  1000
+
+
+static void canaryd_judge_flag(canaryd_t *d, canaryd_status_flag_t *s,
+    unsigned hint, uint64_t now);
+static void canaryd_judge_known(canaryd_t *d, canaryd_flag_t *f,
+    const canaryd_status_flag_t *s, uint64_t now);
+static void canaryd_judge_copy(canaryd_flag_t *f,
+    const canaryd_status_flag_t *s);
+static void canaryd_judge_guardrails(canaryd_flag_t *f, canary_str_t json);
+static void canaryd_judge_verdict(canaryd_flag_t *f,
+    const canary_guardrails_t *g);
+static void canaryd_judge_inherit(canary_verdict_t *v,
+    const canary_verdict_t *from);
+static canary_verdict_t *canaryd_judge_fit(canary_verdict_t *v);
+static void canaryd_judge_epoch(canaryd_flag_t *f, uint64_t epoch);
+static void canaryd_judge_own(canaryd_t *d, canaryd_flag_t *f,
+    const canaryd_status_flag_t *s, uint64_t now);
+static void canaryd_judge_count(canaryd_flag_t *f, const char *boot,
+    uint64_t epoch, const canary_tally_t *arm, uint64_t now);
+static void canaryd_judge_learn(canaryd_t *d, canaryd_flag_t *f,
+    canaryd_at_e at, const canary_trip_t *trip, canary_str_t record,
+    uint64_t now);
+static void canaryd_judge_event(canaryd_t *d, canaryd_flag_t *f, int own,
+    uint64_t now);
+static void canaryd_judge_overtaken(canaryd_t *d);
+static void canaryd_judge_absent(canaryd_t *d);
+static void canaryd_judge_sight(canaryd_t *d, uint64_t now);
+static void canaryd_judge_quiet(canaryd_flag_t *f, uint64_t now);
+static void canaryd_judge_one(canaryd_t *d, canaryd_flag_t *f, uint64_t now);
+static void canaryd_judge_ruling(canaryd_t *d, canaryd_flag_t *f,
+    const canary_ruling_t *ruling, uint64_t now);
+static int canaryd_judge_target(const canaryd_flag_t *f,
+    canary_action_e action, uint32_t *percent);
+static uint32_t canaryd_stage_before(const canary_ladder_t *ladder,
+    uint32_t percent);
+static void canaryd_judge_trip(canaryd_t *d, canaryd_flag_t *f,
+    const canary_ruling_t *ruling, uint32_t percent, uint64_t now);
+static void canaryd_judge_lift(const canaryd_t *d, const canaryd_flag_t *f);
+static void canaryd_judge_notify(canaryd_t *d, canaryd_flag_t *f,
+    const canary_ruling_t *ruling, uint64_t now);
+
+
+void
+canaryd_judge_status(canaryd_t *d, uint64_t now)
+{
+    unsigned  i;
+
+    if (strcmp(d->boot, d->status.boot) != 0) {
+        if (d->boot[0]) {
+            canaryd_log(CANARYD_LOG_WARN, NULL, "nginx started anew: its "
+                        "counters begin at zero");
+        }
+
+        canaryd_copy(d->boot, sizeof(d->boot), canaryd_str(d->status.boot));
+    }
+
+    canaryd_copy(d->nginx_version, sizeof(d->nginx_version),
+                 canaryd_str(d->status.version));
+
+    d->nginx_fresh = d->status.fresh;
+    d->bad_flags += d->status.bad;
+
+    if (d->full) {
+        for (i = 0; i < d->n; i++) {
+            d->flag[i]->present = 0;
+        }
+    }
+
+    for (i = 0; i < d->status.n; i++) {
+        canaryd_judge_flag(d, &d->status.flag[i], i, now);
+    }
+
+    if (d->full) {
+        canaryd_judge_absent(d);
+    }
+}
+
+
+/* hint: the flags come in the same order, most of the time. */
+
+static void
+canaryd_judge_flag(canaryd_t *d, canaryd_status_flag_t *s, unsigned hint,
+    uint64_t now)
+{
+    canaryd_flag_t  *f;
+
+    f = hint < d->n && strcmp(d->flag[hint]->name, s->name) == 0
+        ? d->flag[hint] : canaryd_flag_find(d, s->name);
+
+    if (f == NULL) {
+        f = canaryd_flag_add(d, s->name);
+    }
+
+    if (f == NULL) {
+        d->bad_flags++;
+        return;
+    }
+
+    f->present = 1;
+
+    if (s->bad) {
+        if (!f->bad) {
+            canaryd_log(CANARYD_LOG_ERROR, f->name, "no data: nginx shows a "
+                        "\"%s\" that cannot be right", s->bad);
+        }
+
+        f->bad = 1;
+        return;
+    }
+
+    if (f->bad) {
+        canaryd_log(CANARYD_LOG_INFO, f->name, "there is data again");
+    }
+
+    f->bad = 0;
+    canaryd_copy(f->state, sizeof(f->state), canaryd_str(s->state));
+
+    if (s->known) {
+        canaryd_judge_known(d, f, s, now);
+    }
+}
+
+
+static void
+canaryd_judge_known(canaryd_t *d, canaryd_flag_t *f,
+    const canaryd_status_flag_t *s, uint64_t now)
+{
+    int       first;
+    uint32_t  percent;
+
+    first = !f->known;
+    percent = f->percent;
+
+    if (!first && s->epoch != f->epoch) {
+        canaryd_judge_epoch(f, s->epoch);
+
+    } else if (s->epoch != f->epoch) {
+        f->notified = 0;
+    }
+
+    canaryd_judge_copy(f, s);
+    canaryd_judge_guardrails(f, s->guardrails);
+
+    if (f->verdict == NULL) {
+        return;                             /* out of memory: try again */
+    }
+
+    if (first) {
+        f->known = 1;
+        f->ticked = now;
+
+    } else if (percent != f->percent) {
+        canary_verdict_restart_proof(f->verdict);
+    }
+
+    canaryd_latch_epoch(&f->latch, f->epoch);
+
+    if (s->latched && s->trip.epoch >= f->epoch) {
+        canaryd_judge_learn(d, f, CANARYD_AT_NGINX, &s->trip, s->record,
+                            now);
+
+    } else {
+        canaryd_latch_lost(&f->latch, CANARYD_AT_NGINX);
+    }
+
+    canaryd_judge_own(d, f, s, now);
+}
+
+
+static void
+canaryd_judge_copy(canaryd_flag_t *f, const canaryd_status_flag_t *s)
+{
+    unsigned  arm;
+
+    f->enabled = s->enabled;
+    f->tripped = s->tripped;
+    f->targets = s->targets;
+    f->epoch = s->epoch;
+    f->percent = s->percent;
+    f->stages = s->stages.n ? s->stages : canary_ladder_default;
+
+    for (arm = 0; arm < CANARY_ARMS; arm++) {
+        f->in_flight[arm] = s->in_flight[arm];
+        f->bundle[arm][0] = '\0';
+
+        if (s->bundle[arm].len < CANARYD_BUNDLE_MAX) {
+            canaryd_copy(f->bundle[arm], CANARYD_BUNDLE_MAX, s->bundle[arm]);
+        }
+    }
+}
+
+
+/* Owners change them seldom: the text is compared, not its meaning. */
+
+static void
+canaryd_judge_guardrails(canaryd_flag_t *f, canary_str_t json)
+{
+    char                 *copy;
+    canary_error_t        err;
+    canary_guardrails_t   g;
+
+    if (f->guardrails && canary_str_eq(canaryd_str(f->guardrails), json)) {
+        return;
+    }
+
+    canary_guardrails_default(&g);
+    f->guardrails_bad = 0;
+
+    if (json.len && canary_guardrails_parse(&g, json, &err) != 0) {
+        canaryd_log(CANARYD_LOG_ERROR, f->name, "%s; judging by the %s",
+                    err.text, f->verdict ? "ones before" : "default");
+        f->guardrails_bad = 1;
+    }
+
+    copy = malloc(json.len + 1);
+
+    if (copy == NULL) {
+        return;
+    }
+
+    canaryd_copy(copy, json.len + 1, json);
+    free(f->guardrails);
+    f->guardrails = copy;
+
+    if (f->verdict == NULL || !f->guardrails_bad) {
+        canaryd_judge_verdict(f, &g);
+    }
+}
+
+
+/*
+ * A verdict under these guardrails.  It takes over what is known, from before
+ * or from the state file, as far as that was found under the same ones.
+ */
+
+static void
+canaryd_judge_verdict(canaryd_flag_t *f, const canary_guardrails_t *g)
+{
+    canary_verdict_t  *v;
+
+    v = malloc(sizeof(canary_verdict_t));
+
+    if (v == NULL) {
+        return;
+    }
+
+    canary_verdict_init(v, canaryd_str(f->name), f->epoch, g);
+
+    if (f->verdict) {
+        canaryd_judge_inherit(v, f->verdict);
+        canaryd_log(CANARYD_LOG_INFO, f->name, "new guardrails");
+
+    } else if (f->saved) {
+        if (canary_verdict_restore(v, canaryd_str(f->saved)) < 0) {
+            canaryd_log(CANARYD_LOG_WARN, f->name, "the kept evidence is of "
+                        "other guardrails or damaged: starting anew");
+        }
+
+        free(f->saved);
+        f->saved = NULL;
+    }
+
+    free(f->verdict);
+    f->verdict = canaryd_judge_fit(v);
+}
+
+
+static void
+canaryd_judge_inherit(canary_verdict_t *v, const canary_verdict_t *from)
+{
+    char    *text;
+    size_t   len, size;
+
+    size = CANARY_VERDICT_TEXT_MAX;
+    text = malloc(size);
+
+    if (text == NULL) {
+        return;
+    }
+
+    len = canary_verdict_save(from, text, size);
+    (void) canary_verdict_restore(v, (canary_str_t) { len, text });
+
+    free(text);
+}
+
+
+/*
+ * Two rules are usual where sixteen fit: only those there are stay in memory.
+ * From here on the others are not touched, for that takes a new verdict.
+ */
+
+static canary_verdict_t *
+canaryd_judge_fit(canary_verdict_t *v)
+{
+    void  *fit;
+
+    fit = realloc(v, offsetof(canary_verdict_t, state.rule)
+                     + v->guardrails.n * sizeof(canary_rule_state_t));
+
+    if (fit == NULL) {
+        return v;
+    }
+
+    return fit;
+}
+
+
+static void
+canaryd_judge_epoch(canaryd_flag_t *f, uint64_t epoch)
+{
+    canaryd_log(CANARYD_LOG_INFO, f->name, "epoch %" PRIu64 ", was %" PRIu64
+                ": the evidence starts anew", epoch, f->epoch);
+
+    canary_verdict_renew(f->verdict, epoch);
+
+    memset(f->sum, 0, sizeof(f->sum));
+    f->fed = 0;
+    f->notified = 0;
+
+    if (epoch < f->epoch) {
+        canaryd_latch_clear(&f->latch);     /* the flag was made anew */
+    }
+}
+
+
+static void
+canaryd_judge_own(canaryd_t *d, canaryd_flag_t *f,
+    const canaryd_status_flag_t *s, uint64_t now)
+{
+    if (f->version == 0 || strcmp(f->window.boot, d->boot) != 0
+        || f->window.epoch != s->epoch || f->window.percent != s->percent
+        || memcmp((const char *) f->window.arm, (const char *) s->arm,
+                  sizeof(s->arm))
+           != 0)
+    {
+        f->version++;
+    }
+
+    canaryd_copy(f->window.boot, sizeof(f->window.boot),
+                 canaryd_str(d->boot));
+
+    f->window.epoch = s->epoch;
+    f->window.percent = s->percent;
+    memcpy(f->window.arm, s->arm, sizeof(s->arm));
+
+    canaryd_judge_count(f, d->boot, s->epoch, s->arm, now);
+}
+
+
+void
+canaryd_judge_window(canaryd_t *d, canaryd_flag_t *f,
+    const canaryd_window_t *w, uint64_t now)
+{
+    /* the own nginx is read at first hand */
+
+    if (f->known && strcmp(w->boot, d->boot) != 0) {
+        canaryd_judge_count(f, w->boot, w->epoch, w->arm, now);
+    }
+}
+
+
+/* Of another epoch than the flag's, it is kept and not counted. */
+
+static void
+canaryd_judge_count(canaryd_flag_t *f, const char *boot, uint64_t epoch,
+    const canary_tally_t *arm, uint64_t now)
+{
+    canary_tally_t   any[CANARY_ARMS];
+    canary_tally_t  *sum;
+
+    memset(any, 0, sizeof(any));
+
+    sum = epoch == f->epoch ? f->sum : any;
+
+    if (canaryd_fleet_read(&f->fleet, boot, epoch, arm, now, sum)
+        == CANARYD_COUNTED && sum == f->sum)
+    {
+        f->fed = 1;
+    }
+}
+
+
+void
+canaryd_judge_redis(canaryd_t *d, canaryd_flag_t *f, canary_str_t json,
+    uint64_t now)
+{
+    canary_trip_t   trip;
+    canary_error_t  err;
+
+    if (json.data == NULL
+        || canary_trip_parse(&trip, canaryd_str(f->name), json, &err) != 0
+        || trip.epoch < f->epoch)
+    {
+        canaryd_latch_lost(&f->latch, CANARYD_AT_REDIS);
+        return;
+    }
+
+    canaryd_judge_learn(d, f, CANARYD_AT_REDIS, &trip, json, now);
+}
+
+
+static void
+canaryd_judge_learn(canaryd_t *d, canaryd_flag_t *f, canaryd_at_e at,
+    const canary_trip_t *trip, canary_str_t record, uint64_t now)
+{
+    char            minimal[CANARYD_ID_MAX + CANARY_FLAG_NAME_MAX];
+    char            percent[CANARY_PERCENT_LEN];
+    canary_trip_t   inside;
+    canary_error_t  err;
+
+    /* what is handed on has to say the same as what is in force */
+
+    if (record.len == 0
+        || canary_trip_parse(&inside, canaryd_str(f->name), record, &err) != 0
+        || canary_trip_beats(trip, &inside)
+        || canary_trip_beats(&inside, trip))
+    {
+        record.len = canary_percent_format(percent, trip->percent);
+        record.len = (size_t) snprintf(minimal, sizeof(minimal),
+                         "{\"flag\":\"%s\",\"epoch\":%" PRIu64
+                         ",\"percent\":%.*s}", f->name, trip->epoch,
+                         (int) record.len, percent);
+        record.data = minimal;
+    }
+
+    if (canaryd_latch_learn(&f->latch, at, trip, record)) {
+
+        canaryd_log(CANARYD_LOG_WARN, f->name, "tripped at epoch %" PRIu64
+                    ", learned from %s", trip->epoch,
+                    at == CANARYD_AT_NGINX ? "nginx" : "Redis");
+        canaryd_judge_lift(d, f);
+
+        if (trip->percent > 0 && f->verdict) {
+            canary_verdict_renew(f->verdict, f->epoch);
+        }
+
+        canaryd_judge_event(d, f, 0, now);
+    }
+
+    if (at == CANARYD_AT_REDIS && (f->latch.at & 1U << CANARYD_AT_REDIS)) {
+        canaryd_judge_event(d, f, 0, now);
+    }
+}
+
+
+/*
+ * The event of the latch, which waits until Redis shows it.  Any sidecar
+ * takes care of any other's: the record is all it takes.
+ */
+
+static void
+canaryd_judge_event(canaryd_t *d, canaryd_flag_t *f, int own, uint64_t now)
+{
+    char              id[CANARYD_ID_MAX], percent[CANARY_PERCENT_LEN];
+    canary_str_t      record;
+    canaryd_event_t  *event;
+
+    record = canaryd_str(f->latch.record);
+
+    if (f->latch.audited || !canaryd_record_is_own_kind(record)) {
+        return;
+    }
+
+    (void) snprintf(id, sizeof(id), "%s:%" PRIu64 ":%.*s", f->name,
+                    f->latch.trip.epoch,
+                    (int) canary_percent_format(percent,
+                                                f->latch.trip.percent),
+                    percent);
+
+    event = canaryd_events_add(&d->events, id, f->name, "trip",
+                               f->latch.trip.epoch, record, now);
+
+    if (event == NULL) {
+        return;
+    }
+
+    if (own) {
+        event->own = 1;
+    }
+
+    if (f->latch.at & 1U << CANARYD_AT_REDIS) {
+        f->latch.audited = 1;               /* it is seen to from now on */
+
+        if (event->audit == CANARYD_AUDIT_WAITS) {
+            event->audit = CANARYD_AUDIT_DUE;
+            d->urgent = 1;
+            (void) pthread_cond_signal(&d->redis);
+        }
+    }
+}
+
+
+/* A trip that was lifted or overtaken before Redis saw it was one as well. */
+
+static void
+canaryd_judge_overtaken(canaryd_t *d)
+{
+    canaryd_flag_t   *f;
+    canaryd_event_t  *event;
+
+    for (event = d->events.first; event; event = event->next) {
+
+        if (event->audit != CANARYD_AUDIT_WAITS) {
+            continue;
+        }
+
+        f = canaryd_flag_find(d, event->flag);
+
+        if (f == NULL || !f->latch.set
+            || strcmp(f->latch.record, event->record) != 0)
+        {
+            event->audit = CANARYD_AUDIT_DUE;
+        }
+    }
+}
+
+
+static void
+canaryd_judge_absent(canaryd_t *d)
+{
+    unsigned         i;
+    canaryd_flag_t  *f;
+
+    for (i = 0; i < d->n; i++) {
+        f = d->flag[i];
+
+        if (!f->present && f->known) {
+            canaryd_log(CANARYD_LOG_WARN, f->name, "nginx does not know it "
+                        "any more");
+            f->known = 0;
+            canaryd_latch_clear(&f->latch);
+        }
+    }
+}
+
+
+void
+canaryd_judge_tick(canaryd_t *d, uint64_t now)
+{
+    unsigned         i;
+    canaryd_flag_t  *f;
+
+    d->ticks++;
+    canaryd_judge_sight(d, now);
+
+    for (i = 0; i < d->n; i++) {
+        f = d->flag[i];
+
+        if (f->known && (f->fed || now - f->ticked >= CANARYD_IDLE_TICK)) {
+            canaryd_judge_one(d, f, now);
+        }
+
+        if (f->latch.set) {
+            (void) pthread_cond_signal(&d->poster);
+        }
+    }
+
+    canaryd_judge_overtaken(d);
+    canaryd_events_sweep(&d->events, d->options.webhook.url[0] != '\0');
+}
+
+
+static void
+canaryd_judge_sight(canaryd_t *d, uint64_t now)
+{
+    unsigned  blind;
+    uint64_t  max;
+
+    max = (uint64_t) 4 * d->options.interval;
+
+    if (max < CANARYD_SIGHT_MAX) {
+        max = CANARYD_SIGHT_MAX;
+    }
+
+    blind = now - (d->read_at ? d->read_at : d->started) > max;
+
+    if (blind && !d->blind) {
+        canaryd_log(CANARYD_LOG_ALERT, NULL, "no data: there is no sight of "
+                    "nginx, nothing is guarded");
+
+    } else if (!blind && d->blind) {
+        canaryd_log(CANARYD_LOG_INFO, NULL, "nginx is in sight again");
+    }
+
+    d->blind = blind ? 1 : 0;
+}
+
+
+static void
+canaryd_judge_one(canaryd_t *d, canaryd_flag_t *f, uint64_t now)
+{
+    canary_ruling_t  ruling;
+
+    if (f->sum[CANARY_ARM_BASELINE].requests
+        || f->sum[CANARY_ARM_CANDIDATE].requests)
+    {
+        f->traffic = now;
+    }
+
+    canaryd_judge_quiet(f, now);
+
+    canary_verdict_tick(f->verdict, &f->sum[CANARY_ARM_CANDIDATE],
+                        &f->sum[CANARY_ARM_BASELINE],
+                        (double) (now - f->ticked) / 1000, &ruling);
+
+    memset(f->sum, 0, sizeof(f->sum));
+    f->fed = 0;
+    f->ticked = now;
+
+    if (ruling.trip) {
+        canaryd_judge_ruling(d, f, &ruling, now);
+    }
+}
+
+
+static void
+canaryd_judge_quiet(canaryd_flag_t *f, uint64_t now)
+{
+    unsigned  quiet;
+
+    quiet = f->traffic && now - f->traffic > CANARYD_QUIET_MAX;
+
+    if (quiet && !f->quiet) {
+        canaryd_log(CANARYD_LOG_WARN, f->name, "no data: there was no "
+                    "request for 5 minutes");
+
+    } else if (!quiet && f->quiet) {
+        canaryd_log(CANARYD_LOG_INFO, f->name, "there are requests again");
+    }
+
+    f->quiet = quiet ? 1 : 0;
+}
+
+
+static void
+canaryd_judge_ruling(canaryd_t *d, canaryd_flag_t *f,
+    const canary_ruling_t *ruling, uint64_t now)
+{
+    uint32_t  percent;
+
+    if (!canaryd_judge_target(f, ruling->action, &percent)) {
+        return;
+    }
+
+    if (ruling->action == CANARY_ACTION_NOTIFY) {
+        canaryd_judge_notify(d, f, ruling, now);
+        return;
+    }
+
+    canaryd_judge_trip(d, f, ruling, percent, now);
+}
+
+
+/* What the candidate falls to; 0 when there is nothing to be taken back. */
+
+static int
+canaryd_judge_target(const canaryd_flag_t *f, canary_action_e action,
+    uint32_t *percent)
+{
+    uint32_t  now;
+
+    now = f->percent;
+
+    if (canaryd_flag_latched(f) && f->latch.trip.percent < now) {
+        now = f->latch.trip.percent;
+    }
+
+    *percent = action == CANARY_ACTION_STEP_BACK
+               ? canaryd_stage_before(&f->stages, now) : 0;
+
+    if (!f->enabled) {
+        return 0;
+    }
+
+    return now > 0 || (f->targets && !canaryd_flag_latched(f));
+}
+
+
+static uint32_t
+canaryd_stage_before(const canary_ladder_t *ladder, uint32_t percent)
+{
+    uint32_t  i, before;
+
+    for (i = 0, before = 0; i < ladder->n; i++) {
+        if (ladder->stage[i] < percent) {
+            before = ladder->stage[i];
+        }
+    }
+
+    return before;
+}
+
+
+static void
+canaryd_judge_trip(canaryd_t *d, canaryd_flag_t *f,
+    const canary_ruling_t *ruling, uint32_t percent, uint64_t now)
+{
+    char            text[CANARY_PERCENT_LEN];
+    canary_trip_t   trip;
+    canaryd_text_t  record;
+
+    record = (canaryd_text_t) { 0 };
+    canaryd_verdict_record(&record, d, f, ruling, percent);
+
+    trip.epoch = f->epoch;
+    trip.percent = percent;
+
+    if (record.failed
+        || !canaryd_latch_learn(&f->latch, CANARYD_AT_OWN, &trip,
+                                canaryd_text_str(&record)))
+    {
+        canaryd_text_free(&record);
+        return;                             /* the next tick tries again */
+    }
+
+    canaryd_text_free(&record);
+
+    /* neither waits for the other */
+
+    d->urgent = 1;
+    (void) pthread_cond_signal(&d->poster);
+    (void) pthread_cond_signal(&d->redis);
+
+    canaryd_judge_event(d, f, 1, now);
+
+    f->trips++;
+    d->trips++;
+    d->save_now = 1;
+
+    canaryd_log(CANARYD_LOG_ALERT, f->name, "TRIPPED to %.*s %% at epoch %"
+                PRIu64 ": %s",
+                (int) canary_percent_format(text, percent), text, f->epoch,
+                ruling->sentence);
+    canaryd_judge_lift(d, f);
+
+    if (percent > 0) {
+
+        /* what is left is judged by what it does from now on */
+
+        canary_verdict_renew(f->verdict, f->epoch);
+    }
+}
+
+
+/* What an owner types; nginx shows the same line in its status. */
+
+static void
+canaryd_judge_lift(const canaryd_t *d, const canaryd_flag_t *f)
+{
+    canaryd_log(CANARYD_LOG_ALERT, f->name, "to lift it: redis-cli HSET "
+                "%sflag:%s epoch %" PRIu64, d->options.prefix, f->name,
+                f->latch.trip.epoch + 1);
+}
+
+
+static void
+canaryd_judge_notify(canaryd_t *d, canaryd_flag_t *f,
+    const canary_ruling_t *ruling, uint64_t now)
+{
+    char              id[CANARYD_ID_MAX];
+    uint32_t          bit;
+    canaryd_text_t    record;
+    canaryd_event_t  *event;
+
+    bit = (uint32_t) 1 << ruling->standing.rule % 32;
+
+    if (f->notified & bit) {
+        return;
+    }
+
+    record = (canaryd_text_t) { 0 };
+    canaryd_verdict_record(&record, d, f, ruling, f->percent);
+
+    (void) snprintf(id, sizeof(id), "%s:%" PRIu64 ":notify:%u", f->name,
+                    f->epoch, (unsigned) ruling->standing.rule);
+
+    event = record.failed ? NULL
+            : canaryd_events_add(&d->events, id, f->name, "notify", f->epoch,
+                                 canaryd_text_str(&record), now);
+
+    canaryd_text_free(&record);
+
+    if (event == NULL) {
+        return;
+    }
+
+    event->own = 1;
+    event->audit = CANARYD_AUDIT_DUE;
+    f->notified |= bit;
+    d->notices++;
+    d->save_now = 1;
+
+    canaryd_log(CANARYD_LOG_ALERT, f->name, "NOTICE at epoch %" PRIu64
+                ": %s", f->epoch, ruling->sentence);
+
+    d->urgent = 1;
+    (void) pthread_cond_signal(&d->redis);
+}

@@ -1,0 +1,80 @@
+
+#include <stdlib.h>
+#include <string.h>
+#include "latch.h"
+#include "text.h"
+
+
+int
+canaryd_latch_learn(canaryd_latch_t *latch, canaryd_at_e at,
+    const canary_trip_t *trip, canary_str_t record)
+{
+    char  *copy;
+
+    if (latch->set && !canary_trip_beats(trip, &latch->trip)) {
+
+        if (canary_trip_beats(&latch->trip, trip)) {
+            canaryd_latch_lost(latch, at);
+
+        } else {
+            latch->at |= 1U << at;
+        }
+
+        return 0;
+    }
+
+    copy = malloc(record.len + 1);
+
+    if (copy == NULL) {
+        return 0;
+    }
+
+    canaryd_copy(copy, record.len + 1, record);
+    canaryd_latch_clear(latch);
+
+    latch->set = 1;
+    latch->at = 1U << at;
+    latch->trip = *trip;
+    latch->record = copy;
+
+    return 1;
+}
+
+
+void
+canaryd_latch_lost(canaryd_latch_t *latch, canaryd_at_e at)
+{
+    latch->at &= ~(1U << at);
+}
+
+
+void
+canaryd_latch_epoch(canaryd_latch_t *latch, uint64_t epoch)
+{
+    if (latch->set && latch->trip.epoch < epoch) {
+        canaryd_latch_clear(latch);
+    }
+}
+
+
+int
+canaryd_latch_tell(canaryd_latch_t *latch, canaryd_at_e at, uint64_t now)
+{
+    if (!latch->set || (latch->at & 1U << at)
+        || (latch->told[at] && now - latch->told[at] < CANARYD_ASSERT_GAP))
+    {
+        return 0;
+    }
+
+    latch->told[at] = now;
+
+    return 1;
+}
+
+
+void
+canaryd_latch_clear(canaryd_latch_t *latch)
+{
+    free(latch->record);
+    memset(latch, 0, sizeof(canaryd_latch_t));
+}

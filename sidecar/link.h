@@ -1,0 +1,63 @@
+
+/*
+ * A connection to Redis whose every step ends at a deadline: hiredis formats
+ * and reads, and the waiting is done here.  After a failure it is closed, and
+ * whatever is asked of it fails until it is opened again.
+ */
+
+
+#ifndef CANARYD_LINK_H
+#define CANARYD_LINK_H
+
+
+#include <hiredis/hiredis.h>
+#include <stdint.h>
+#include "secret.h"
+#include "url.h"
+
+
+#define CANARYD_STEP_MAX  1000              /* ms, of each step */
+
+
+typedef struct {
+    redisContext  *c;                       /* NULL: closed */
+    uint64_t       deadline;
+    char           error[CANARY_ERROR_MAX];
+} canaryd_link_t;
+
+
+/* Connects only.  Returns 0, or -1 and link->error. */
+
+int canaryd_link_open(canaryd_link_t *link, const canaryd_redis_t *addr);
+
+/* AUTH, SELECT and whether it is the master.  Returns 0, or -1 and closes. */
+
+int canaryd_link_login(canaryd_link_t *link, const canaryd_redis_t *addr,
+    const char *user, const canaryd_secret_t *password);
+
+/* Queues a command. */
+
+void canaryd_link_put(canaryd_link_t *link, const char *format, ...);
+void canaryd_link_putv(canaryd_link_t *link, int argc, const char **argv,
+    const size_t *lengths);
+
+/*
+ * Sends what is queued, and returns the next reply, to be freed with
+ * freeReplyObject(); or NULL, and the link is closed.
+ */
+
+redisReply *canaryd_link_reply(canaryd_link_t *link);
+
+/* A new deadline, for a new step. */
+
+void canaryd_link_step(canaryd_link_t *link);
+
+void canaryd_link_fail(canaryd_link_t *link, const char *reason);
+void canaryd_link_close(canaryd_link_t *link);
+
+/* NULL data: it is no string. */
+
+canary_str_t canaryd_reply_str(const redisReply *reply);
+
+
+#endif /* CANARYD_LINK_H */

@@ -1,0 +1,36 @@
+
+/* How it stands with an outside party, and since when. */
+
+
+#ifndef CANARYD_PARTY_H
+#define CANARYD_PARTY_H
+
+
+#include <stdint.h>
+#include "str.h"
+
+
+typedef enum {
+    CANARYD_PARTY_UNKNOWN = 0,              /* not asked yet */
+    CANARYD_PARTY_UP,
+    CANARYD_PARTY_DOWN
+} canaryd_party_e;
+
+
+typedef struct {
+    const char       *name;
+    canaryd_party_e   state;
+    uint64_t          ok_at;                /* ms, of the last success */
+    uint64_t          ok;
+    uint64_t          failed;
+    char              reason[CANARY_ERROR_MAX];
+} canaryd_party_t;
+
+
+/* A change is logged, once. */
+
+void canaryd_party_ok(canaryd_party_t *party, uint64_t now);
+void canaryd_party_fail(canaryd_party_t *party, const char *reason);
+
+
+#endif /* CANARYD_PARTY_H */
