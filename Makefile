@@ -10,11 +10,12 @@ NGINX_SRC       ?= /usr/share/nginx/src
 NGINX_CONFIGURE ?= --with-compat --with-http_ssl_module \
                    --with-http_v2_module
 BUILD           ?= build
-CFLAGS          ?= -g -O2 -fstack-protector-strong -Wformat \
+CFLAGS          ?= -g -O3 -flto -fno-plt -fstack-protector-strong -Wformat \
                    -Werror=format-security -Wextra -Wno-unused-parameter
-LDFLAGS         ?= -Wl,-z,relro -Wl,-z,now
+LDFLAGS         ?= -O3 -flto -fno-plt -Wl,-z,relro -Wl,-z,now
 
 MODULES_DIR     ?= /usr/lib/nginx/modules
+SBINDIR         ?= /usr/sbin
 
 BUILD_DIR       := $(abspath $(BUILD))
 
@@ -26,7 +27,9 @@ $(error the path "$(BUILD_DIR)" holds a blank, expected one without)
 endif
 
 MODULE          := $(BUILD_DIR)/ngx_agent_canary_module.so
+SIDECAR         := $(BUILD_DIR)/agent-canaryd
 SOURCES         := $(wildcard canary/*.[ch] ngx_agent_canary_module/*) config
+SIDECAR_SOURCES := $(wildcard canary/*.[ch] sidecar/*)
 
 .PHONY: help build demo up down test sanitize bench install lint fuzz format
 .PHONY: clean FORCE
@@ -37,7 +40,7 @@ help: ## list the targets
 	    | while IFS=$$'\t' read -r name text; do \
 	          printf '  make %-10s %s\n' "$$name" "$$text"; done
 
-build: $(MODULE) ## build the nginx module into build/
+build: $(MODULE) $(SIDECAR) ## build the nginx module and agent-canaryd
 
 # what the last build was made of: another nginx needs another one
 
@@ -67,6 +70,10 @@ $(MODULE): $(BUILD_DIR)/nginx/Makefile $(SOURCES)
 	@mv $@.tmp $@
 	@echo "built $(patsubst $(CURDIR)/%,%,$@)"
 
+$(SIDECAR): $(SIDECAR_SOURCES) | $(BUILD_DIR)/nginx/Makefile
+	@$(MAKE) -s --no-print-directory -C sidecar BUILD=$(BUILD_DIR)
+	@touch $@
+
 demo: ## a whole rollout on this machine, told in less than a minute
 	@.ci/packages demo
 	@$(MAKE) -s --no-print-directory build
@@ -95,11 +102,15 @@ bench: ## measure what it costs, beside its peers (PART=flip: only that)
 	@$(MAKE) -s --no-print-directory build
 	@TEST_CANARY_MODULE=$(MODULE) bench/run $(PART)
 
-install: build ## install the module for nginx (DESTDIR=, MODULES_DIR=)
+install: build ## install both (DESTDIR=, MODULES_DIR=, SBINDIR=)
 	install -d $(DESTDIR)$(MODULES_DIR)
 	install -m 644 $(MODULE) $(DESTDIR)$(MODULES_DIR)/$(notdir $(MODULE)).new
 	mv $(DESTDIR)$(MODULES_DIR)/$(notdir $(MODULE)).new \
 	    $(DESTDIR)$(MODULES_DIR)/$(notdir $(MODULE))
+	install -d $(DESTDIR)$(SBINDIR)
+	install -m 755 $(SIDECAR) $(DESTDIR)$(SBINDIR)/$(notdir $(SIDECAR)).new
+	mv $(DESTDIR)$(SBINDIR)/$(notdir $(SIDECAR)).new \
+	    $(DESTDIR)$(SBINDIR)/$(notdir $(SIDECAR))
 
 lint: $(BUILD_DIR)/nginx/Makefile ## run every checker, expect no finding
 	@.ci/packages lint

@@ -167,6 +167,9 @@ for (['agent_canary_redis_up', 1],
 $redis->trip(support => '{"epoch":7,"by":"test"}');
 ok($nginx->wait_flag('support', tripped => 1), 'tripped');
 is($nginx->flag('support')->{trip}{record}{by}, 'test', 'status: by whom');
+is($nginx->flag('support')->{trip}{lift},
+   'redis-cli HSET agent-canary:flag:support epoch 8',
+   'status: how it is lifted');
 like($nginx->get('/canary/metrics')->{body},
      qr/^agent_canary_flag_tripped\{flag="support"\} 1$/m, 'metrics: tripped');
 

@@ -196,14 +196,22 @@ may_not(nginx => @$_) for
     ['CLIENT', 'LIST'], ['CLIENT', 'KILL', 'TYPE', 'normal'], ['MONITOR'];
 
 login($redis, 'sidecar');
+my ($window, $instances, $marker, $audit) = map { "agent-canary-fleet:$_" }
+    'window:support:a', 'instances', 'audited:support:1:0', 'audit';
 may(sidecar => @$_) for
-    ['HGETALL', $flag], ['SET', $trip, '{}'],
-    ['HSET', 'agent-canary-fleet:window:support:a', 'n', 1],
-    ['EXPIRE', 'agent-canary-fleet:window:support:a', 30],
-    ['XADD', 'agent-canary-fleet:audit', '*', 'a', 'b'];
+    ['PING'], ['ROLE'], ['GET', $trip], ['SET', $trip, '{}'],
+    ['HSET', $window, 'n', 1], ['HGETALL', $window], ['EXPIRE', $window, 30],
+    ['HDEL', $instances, 'a'], ['WATCH', $marker], ['GET', $marker],
+    ['UNWATCH'], ['MULTI'], ['SET', $marker, 'a', 'EX', 60],
+    ['XADD', $audit, 'MAXLEN', '~', 100_000, '*', 'a', 'b'], ['EXEC'];
 may_not(sidecar => @$_) for
     ['HSET', $flag, 'percent', 100], ['DEL', $flag], ['DEL', $trip],
-    ['SET', $flag, 'x'], ['SET', 'agent-canary:inited', 1], ['FLUSHALL'];
+    ['SET', $flag, 'x'], ['SET', 'agent-canary:inited', 1], ['FLUSHALL'],
+    ['HGETALL', $flag], ['DEL', $audit], ['XTRIM', $audit, 'MAXLEN', 0],
+    ['XRANGE', $audit, '-', '+'], ['EXPIRE', $trip, 1],
+    ['GET', 'other'], ['SET', 'other', 1], ['KEYS', '*'],
+    ['EVAL', 'return 1', 0], ['CONFIG', 'GET', '*'],
+    ['SUBSCRIBE', '__redis__:invalidate'];
 
 login($redis, 'owner');
 $redis->cmd('DEL', $trip);

@@ -214,7 +214,7 @@ refused("location: $_->[0]", "$zone $redis $arms", location($_->[0]),
     ['agent_canary_override $nobody;', 'unknown "nobody" variable'],
     ['agent_canary_override $arg_o; agent_canary_override $arg_o;',
      'is duplicate'],
-    ['agent_canary_api now;', 'invalid number of arguments'],
+    ['agent_canary_api now;', 'invalid parameter "now", expected "trip"'],
     ['agent_canary_api; agent_canary_api;', 'is duplicate'];
 
 refused('the api in a server', "$zone $redis $arms", 'agent_canary_api;',

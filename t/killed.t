@@ -25,8 +25,8 @@ $nginx->wait_flag('support', state => 'ok') or die 'no flag';
 my $expected = $story->expected(50, 100);
 
 # Where a write passes while it holds the mutex: before it touches the node,
-# after it gave back the old bytes, and with the new ones half in place.
-my @steps = qw(canary_known_apply canary_known_size canary_known_pack);
+# and after it gave back the old bytes, with the new ones half in place.
+my @steps = qw(ngx_agent_canary_zone_publish canary_known_pack);
 
 
 # The worker that holds the link to Redis.

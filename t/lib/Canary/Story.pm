@@ -25,11 +25,13 @@ use Canary::Nginx;
 use Canary::Oracle;
 use Canary::Process qw(descendants);
 use Canary::Redis;
+use Canary::Sidecar;
+use Canary::Traffic;
 use Canary::Util qw(slurp wait_until);
 
 
 # new(workers => n, state => 1, daemon => 1, redis_args => ..., zone => size,
-#     main => ..., http => ..., server => ..., location => ...)
+#     main => ..., http => ..., server => ..., location => ..., api => 'trip')
 sub new {
     my ($class, %how) = @_;
     my $dir = tempdir('canary-XXXXXX', TMPDIR => 1,
@@ -118,6 +120,7 @@ sub server_conf {
     my ($self) = @_;
     my $location = $self->{location} // '';
     my $server = $self->{server} // '';
+    my $api = $self->{api} ? " $self->{api}" : '';
 
     return <<"END";
         location / {
@@ -128,7 +131,7 @@ sub server_conf {
             $location
         }
         location /canary/ {
-            agent_canary_api;
+            agent_canary_api$api;
         }
 $server
 END
@@ -142,6 +145,29 @@ sub nginx {
         main => $self->{main} // '', http => $self->http_conf,
         server => $self->server_conf, user => $self->{user},
         daemon => $self->{daemon});
+}
+
+
+# Another nginx of the same configuration, with a zone of its own.
+sub node {
+    my ($self, $name) = @_;
+    my $node = Canary::Nginx->new(
+        dir => $self->{dir}, name => $name, workers => $self->{workers},
+        main => $self->{main} // '', http => $self->http_conf,
+        server => $self->server_conf);
+    push @{ $self->{nodes} }, $node;
+    return $node;
+}
+
+
+# agent-canaryd beside an nginx of this story.
+sub sidecar {
+    my ($self, $name, %how) = @_;
+    my $sidecar = Canary::Sidecar->new(
+        dir => $self->{dir}, name => $name, nginx => $self->nginx,
+        redis => $self->redis, %how)->start;
+    push @{ $self->{sidecars} }, $sidecar;
+    return $sidecar;
 }
 
 
@@ -163,6 +189,14 @@ sub expected {
     my ($self, $percent, $n, $salt) = @_;
     return Canary::Oracle::arms($salt // 'support', $percent,
                                 Canary::Oracle::users($n // 300));
+}
+
+
+# Traffic whose fate nobody judges: see Canary::Traffic.
+sub traffic {
+    my ($self, @more) = @_;
+    return Canary::Traffic->start(address => $self->nginx->address,
+                                  dir => $self->{dir}, @more);
 }
 
 
@@ -214,9 +248,16 @@ sub arms_are {
 
 sub end {
     my ($self) = @_;
-    my $nginx = $self->{nginx};
 
-    if ($nginx && $nginx->process) {
+    for my $sidecar (@{ $self->{sidecars} // [] }) {
+        is($sidecar->stop, 0, "$sidecar->{name} ends cleanly");
+        is(join("\n", $sidecar->complaints), '',
+           "$sidecar->{name}: no finding of a sanitizer");
+    }
+
+    for my $nginx (grep { $_ && $_->process } $self->{nginx},
+                   @{ $self->{nodes} // [] })
+    {
         is($nginx->stop, 0, 'nginx ends cleanly') if !$self->{ended};
         my @complaints = $nginx->complaints;
         is(scalar(@complaints), 0, 'nothing grave in the log')

@@ -1,0 +1,55 @@
+#!/usr/bin/env perl
+
+# agent_canary_unguarded: without a sidecar for too long nobody gets the
+# candidate, and everybody is back where they were when one is there again.
+
+use strict;
+use warnings;
+
+use File::Basename qw(dirname);
+use Test::More;
+
+use lib dirname(__FILE__) . '/lib';
+use Canary::Guard qw(guard_story);
+use Canary::Util qw(wait_until);
+
+my $story = guard_story(http => 'agent_canary_unguarded 2s baseline;');
+$story->redis->flag(support => percent => 50);
+my $nginx = $story->start;
+
+
+sub reason {
+    return $nginx->get('/', 'X-User-Id' => 'user-00001')
+        ->{headers}{'x-reason'};
+}
+
+
+ok(wait_until(8, sub { reason() eq 'stale' }), 'no sidecar was ever there');
+$story->arms_are($story->expected(0), 'nobody gets the candidate');
+
+my $sidecar = $story->sidecar('guard-a');
+ok(wait_until(5, sub { reason() eq 'split' }), 'a sidecar');
+$story->arms_are($story->expected(50), 'everybody is where they belong');
+is($nginx->status->{guard}{name}, 'guard-a', 'the status names it');
+
+# a reload is no reason to be afraid
+ok($nginx->reload, 'reload');
+$story->arms_are($story->expected(50), 'as before');
+
+$sidecar->kill_hard;
+$story->arms_are($story->expected(50), 'killed: a moment means nothing');
+ok(wait_until(8, sub { reason() eq 'stale' }), 'but 2 seconds do');
+$story->arms_are($story->expected(0), 'nobody gets the candidate');
+cmp_ok($nginx->status->{guard}{age_ms}, '>', 2000,
+       'the status says since when');
+
+$sidecar->start;
+ok(wait_until(5, sub { reason() eq 'split' }), 'it is there again');
+$story->arms_are($story->expected(50), 'and everybody, too');
+
+$sidecar->process->signal('STOP');
+ok(wait_until(8, sub { reason() eq 'stale' }), 'one that hangs is none');
+$sidecar->process->signal('CONT');
+ok(wait_until(5, sub { reason() eq 'split' }), 'until it goes on');
+
+$story->end;
