@@ -59,10 +59,11 @@ sub line {
 
     return \@cells if $key eq 'static';
     push @cells, sprintf '%+.0f', $over;
-    return \@cells if !$row->{decision};
-
     push @cells, $key eq 'canary' || $key eq 'state'
         ? ('<= ' . GOAL, at_most($over, GOAL)) : ('', '');
+
+    # inlined, it has no figure of its own
+    return \@cells if !$row->{decision};
     push @cells, sprintf '%.0f', $row->{decision};
     return \@cells if !$like{$key};
 
