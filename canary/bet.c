@@ -13,8 +13,12 @@
 /* A limit is at least this part of the cap. */
 #define CANARY_LIMIT_MIN     1e-6
 
+/* The part of what is paid in that comes evenly, and when the rest begins. */
+#define CANARY_PAID_EVENLY   0.75
+#define CANARY_PAID_SOON     10             /* s */
+
 /* When a block of a relative limit is worth a bet. */
-#define CANARY_BLOCK_RATIO   4
+#define CANARY_BLOCK_RATIO   1
 #define CANARY_BLOCK_COUNT   16
 #define CANARY_BLOCK_AGE     10             /* s */
 
@@ -41,6 +45,7 @@ static int canary_bet_ready(const canary_bet_t *bet,
     const canary_claim_t *claim);
 static void canary_bet_block(canary_block_t *b, const canary_bet_t *bet,
     const canary_claim_t *claim);
+static double canary_bet_paid(double age, double horizon);
 static void canary_bet_rollback(double *capital, const canary_block_t *b,
     double stake);
 static void canary_bet_advance(double *capital, const canary_block_t *b,
@@ -114,6 +119,7 @@ canary_bet_feed(canary_bet_t *bet, const canary_claim_t *claim,
         f /= 2;
     }
 
+    bet->age += bet->open.age;
     canary_bet_drop(bet);
 
     return 1;
@@ -162,11 +168,27 @@ canary_bet_block(canary_block_t *b, const canary_bet_t *bet,
     b->limit = canary_max(claim->ratio * b->mean + claim->increase,
                     CANARY_LIMIT_MIN * cap);
     b->x = canary_min(b->candidate.s / b->candidate.n, cap);
-    b->paid = canary_min(0.5, bet->open.age / (2 * claim->horizon));
+    b->paid = canary_bet_paid(bet->age + bet->open.age, claim->horizon)
+              - canary_bet_paid(bet->age, claim->horizon);
 
     b->below.n = y->n;
     b->below.s = canary_max(0, y->n * cap - y->s);
     b->below.ss = canary_max(0, y->n * cap * cap - 2 * cap * y->s + y->ss);
+}
+
+
+/* What was paid in until then; half of the budget at the horizon. */
+
+static double
+canary_bet_paid(double age, double horizon)
+{
+    double  evenly, soon;
+
+    evenly = age / horizon;
+    soon = log1p(age / CANARY_PAID_SOON) / log1p(horizon / CANARY_PAID_SOON);
+
+    return 0.5 * (CANARY_PAID_EVENLY * evenly
+                  + (1 - CANARY_PAID_EVENLY) * soon);
 }
 
 

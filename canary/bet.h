@@ -12,8 +12,9 @@
  * one is reached with probability alpha at most.
  *
  * A breach may begin at any time: half of the initial capital is there from
- * the start, the other half is paid in evenly over the horizon (an e-detector
- * with a budget: Shin, Ramdas and Rinaldo, NEJSDS 2023).
+ * the start, the other half is paid in over the horizon (an e-detector with a
+ * budget: Shin, Ramdas and Rinaldo, NEJSDS 2023).  Three quarters of that come
+ * evenly, and one comes as 1/t does: most breaches begin soon after a change.
  */
 
 
@@ -53,6 +54,7 @@ typedef struct {
 
     canary_seen_t    open;                  /* the block being filled */
     double           mean;                  /* baseline, before the block */
+    double           age;                   /* s, of all blocks before it */
 } canary_bet_t;
 
 
@@ -80,7 +82,7 @@ int canary_bet_feed(canary_bet_t *bet, const canary_claim_t *claim,
     const canary_sample_t *candidate, const canary_sample_t *baseline,
     double mean, double dt);
 
-/* Drops the block being filled. */
+/* Drops the block being filled: no bet was placed in its time. */
 
 void canary_bet_drop(canary_bet_t *bet);
 

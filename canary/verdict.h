@@ -3,9 +3,9 @@
  * The verdict: whether what both arms did breaks a guardrail.
  *
  * Driven by differences of tallies, four times a second or whenever they come.
- * A candidate within its limits is tripped with probability alpha * (1/2 +
- * T/2H) at most within the time T, H being the horizon, however often one
- * looks.  No traffic is neither good nor bad.
+ * A candidate within its limits is tripped with probability alpha at most
+ * within the horizon, and 3/8 alpha more within each further one, however often
+ * one looks.  No traffic is neither good nor bad.
  */
 
 
@@ -88,6 +88,7 @@ typedef struct {
 
 typedef struct {
     unsigned           trip:1;
+    unsigned           rising:1;            /* look again soon */
     canary_action_e    action;
     canary_standing_t  standing;            /* of the rule that trips */
     char               sentence[CANARY_SENTENCE_MAX];
@@ -114,6 +115,10 @@ void canary_verdict_restart_proof(canary_verdict_t *v);
  * Judges what both arms did within the last dt seconds.  Any input is safe:
  * what is not a number or negative counts as nothing.  Goes on tripping for
  * as long as the evidence is there.
+ *
+ * One bet is placed in a tick, so that the time until a rollback is counted in
+ * ticks when all fails.  While the evidence is rising they may come faster:
+ * that is known before the next one, and no claim is made of their length.
  */
 
 void canary_verdict_tick(canary_verdict_t *v, const canary_tally_t *candidate,

@@ -100,6 +100,7 @@ typedef struct {
     unsigned            ready:1;            /* the judge's when ready */
     unsigned            full:1;             /* it has all flags */
     uint64_t            read_at;            /* ms */
+    uint64_t            hurry;              /* until then, ms */
 
     char                boot[CANARYD_BOOT_MAX + 1];
     char                nginx_version[CANARYD_STATE_MAX];

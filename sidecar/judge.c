@@ -13,6 +13,9 @@
 /* Without news a flag is judged this often, in ms. */
 #define CANARYD_IDLE_TICK  1000
 
+/* Evidence that rises makes readings come faster for that long, in ms. */
+#define CANARYD_HURRY      1000
+
 
 static void canaryd_judge_flag(canaryd_t *d, canaryd_status_flag_t *s,
     unsigned hint, uint64_t now);
@@ -39,6 +42,7 @@ static void canaryd_judge_event(canaryd_t *d, canaryd_flag_t *f, int own,
 static void canaryd_judge_overtaken(canaryd_t *d);
 static void canaryd_judge_absent(canaryd_t *d);
 static void canaryd_judge_sight(canaryd_t *d, uint64_t now);
+static void canaryd_judge_hurry(canaryd_t *d, uint64_t now);
 static void canaryd_judge_quiet(canaryd_flag_t *f, uint64_t now);
 static void canaryd_judge_one(canaryd_t *d, canaryd_flag_t *f, uint64_t now);
 static void canaryd_judge_ruling(canaryd_t *d, canaryd_flag_t *f,
@@ -622,9 +626,24 @@ canaryd_judge_one(canaryd_t *d, canaryd_flag_t *f, uint64_t now)
     f->fed = 0;
     f->ticked = now;
 
+    if (ruling.rising) {
+        canaryd_judge_hurry(d, now);
+    }
+
     if (ruling.trip) {
         canaryd_judge_ruling(d, f, &ruling, now);
     }
+}
+
+
+/* The next readings come sooner, and what they say goes to the fleet. */
+
+static void
+canaryd_judge_hurry(canaryd_t *d, uint64_t now)
+{
+    d->hurry = now + CANARYD_HURRY;
+    d->urgent = 1;
+    (void) pthread_cond_signal(&d->redis);
 }
 
 

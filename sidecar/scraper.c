@@ -1,5 +1,5 @@
 
-/* Reads the status of nginx, once in an interval. */
+/* Reads the status of nginx, once in an interval or faster. */
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,6 +17,9 @@
 /* All flags, not only those that changed, every so many readings. */
 #define CANARYD_FULL_EVERY   40
 
+/* While evidence is rising, so many readings come in an interval. */
+#define CANARYD_HURRY_TIMES  4
+
 
 typedef struct {
     canaryd_t       *d;
@@ -28,7 +31,7 @@ typedef struct {
 } canaryd_scraper_t;
 
 
-static void canaryd_scraper_wait(canaryd_t *d, uint64_t when);
+static void canaryd_scraper_wait(canaryd_t *d, uint64_t start);
 static int canaryd_scraper_read(canaryd_scraper_t *s, canary_error_t *err);
 static int canaryd_scraper_full(canaryd_scraper_t *s);
 
@@ -37,7 +40,7 @@ void *
 canaryd_scraper(void *data)
 {
     int                 rc;
-    uint64_t            next;
+    uint64_t            start;
     canaryd_t          *d = data;
     canary_error_t      err;
     canaryd_scraper_t   s = { 0 };
@@ -56,7 +59,7 @@ canaryd_scraper(void *data)
     (void) pthread_mutex_lock(&d->lock);
 
     while (!d->stop) {
-        next = canaryd_now() + d->options.interval;
+        start = canaryd_now();
 
         (void) pthread_mutex_unlock(&d->lock);
         rc = canaryd_scraper_read(&s, &err);
@@ -73,7 +76,7 @@ canaryd_scraper(void *data)
             canaryd_party_fail(&d->nginx, err.text);
         }
 
-        canaryd_scraper_wait(d, next);
+        canaryd_scraper_wait(d, start);
     }
 
     (void) pthread_mutex_unlock(&d->lock);
@@ -86,15 +89,26 @@ canaryd_scraper(void *data)
 /* The next reading needs the judge to be done with this one. */
 
 static void
-canaryd_scraper_wait(canaryd_t *d, uint64_t when)
+canaryd_scraper_wait(canaryd_t *d, uint64_t start)
 {
-    while (!d->stop && (d->ready || canaryd_now() < when)) {
+    uint64_t  now, when;
+
+    while (!d->stop) {
         if (d->ready) {
             (void) pthread_cond_wait(&d->scraper, &d->lock);
-
-        } else {
-            canaryd_cond_until(&d->scraper, &d->lock, when);
+            continue;
         }
+
+        now = canaryd_now();
+        when = start + (now < d->hurry
+                        ? d->options.interval / CANARYD_HURRY_TIMES
+                        : d->options.interval);
+
+        if (now >= when) {
+            return;
+        }
+
+        canaryd_cond_until(&d->scraper, &d->lock, when);
     }
 }
 

@@ -48,6 +48,7 @@ typedef struct {
     double    median;
     double    p95;
     double    time;                         /* median, s; below 0: never */
+    double    time95;
 } summary_t;
 
 
@@ -143,6 +144,7 @@ summarize(summary_t *s, unsigned rate, sim_method_e method, unsigned count)
     s->median = requests[n / 2];
     s->p95 = requests[n * 95 / 100];
     s->time = times[n / 2] < 1e17 ? times[n / 2] : -1;
+    s->time95 = times[n * 95 / 100] < 1e17 ? times[n * 95 / 100] : -1;
 }
 
 
@@ -521,17 +523,105 @@ shared_outages(unsigned count)
 
 
 static void
+young_row(const sim_world_t *w, unsigned count)
+{
+    summary_t  s;
+
+    summarize(&s, 0, SIM_VERDICT, count);
+
+    printf("| %g s | %g:%g | %u | %.0f/%.0f | %s/%s |\n", w->before,
+           w->candidate, w->baseline, count, s.median, s.p95,
+           time_text(s.time), time_text(s.time95));
+
+    goal("runs without rollback", count - s.tripped - s.early, 0);
+    goal("false rollbacks", s.early, allowed(count, 0.01));
+
+    if (w->before == 0 && w->candidate > 5) {
+        goal("seconds", s.time, 2);
+    }
+}
+
+
+/* A new flag, and a sidecar that knows nothing yet: the default rules. */
+
+static void
+young(unsigned count)
+{
+    unsigned     i, k;
+    double       rate;
+    sim_world_t  w;
+
+    static const double  speeds[] = { 0.5, 4, 6, 10, 20, 50 };
+    static const double  times[] = { 0, 20, 120 };
+
+    printf("\nAll fails soon after the flag was made, default guardrails, "
+           "nothing known before\n\n"
+           "| healthy for | req/s C:B | runs | requests med/p95 | "
+           "time med/p95 |\n|---|---|---|---|---|\n");
+
+    rate = 1;
+
+    for (i = 0; i < 3; i++) {
+        for (k = 0; k < 6; k++) {
+            w = (sim_world_t) {
+                .candidate = speeds[k], .baseline = 3 * speeds[k],
+                .healthy = 0.01, .before = times[i], .after = SIM_HOUR,
+                .cold = 1, .ticks = 4, .guardrails = "{}"
+            };
+
+            run_all(&w, &rate, 1, count);
+            young_row(&w, count);
+        }
+    }
+}
+
+
+/*
+ * The design effect is not known yet: what is assumed for it is a compromise
+ * between this table and that of young().
+ */
+
+static void
+clumps_young(unsigned count)
+{
+    char         what[32];
+    unsigned     i, k;
+    sim_world_t  w;
+
+    static const double  speeds[] = { 0.5, 2, 5, 20 };
+    static const double  spreads[] = { 1, 10 };
+
+    printf("\nThe same clumps in the first ten minutes of a new flag, nothing "
+           "known before\n\n"
+           "| clumps | req/s C:B | runs | verdict |\n|---|---|---|---|\n");
+
+    for (i = 0; i < 2; i++) {
+        for (k = 0; k < 4; k++) {
+            w = (sim_world_t) {
+                .candidate = speeds[k], .baseline = 99 * speeds[k],
+                .healthy = 0.02, .burst = 4, .spread = spreads[i],
+                .after = 600, .cold = 1, .ticks = 4, .guardrails = ABSOLUTE
+            };
+
+            (void) snprintf(what, sizeof(what), "within %g s", spreads[i]);
+            false_row(what, &w, count, 0.03);
+        }
+    }
+}
+
+
+static void
 clumps(unsigned count)
 {
     unsigned     i, k;
     sim_world_t  w;
 
     static const char *const  names[] = {
-        "within one tick", "within 10 s", "within 10 s, unknown baseline"
+        "within one tick", "within 10 s"
     };
 
     static const double  speeds[] = { 0.5, 5, 50 };
-    static const double  spreads[] = { 0, 10, 10 };
+    static const double  spreads[] = { 0, 10 };
     static const double  rates[] = { 0.2, 1 };
 
     printf("\nErrors in clumps of 4 on average (design effect 7), 48 h, "
@@ -539,19 +629,20 @@ clumps(unsigned count)
            "| clumps | req/s C:B | runs | verdict | threshold | window | "
            "z-test | Mann-Whitney |\n|---|---|---|---|---|---|---|---|\n");
 
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < 2; i++) {
         for (k = 0; k < (reduced ? 2 : 3); k++) {
             w = (sim_world_t) {
                 .candidate = speeds[k], .baseline = 99 * speeds[k],
                 .healthy = 0.02, .limit_rate = 0.05, .burst = 4,
                 .spread = spreads[i], .after = HORIZON,
-                .others = !reduced && i < 2, .cold = i == 2,
-                .guardrails = ABSOLUTE
+                .others = !reduced, .guardrails = ABSOLUTE
             };
 
             false_row(names[i], &w, count, 0.01);
         }
     }
+
+    clumps_young(reduced ? 50 * count : 10 * count);
 
     head("A breach where errors come in clumps (of 4 within 10 s)", 0);
 
@@ -637,6 +728,7 @@ main(int argc, char **argv)
         healthy_cost(40);
     }
 
+    young(reduced ? 30 : 400);
     false_rollbacks(reduced ? 16 : 400);
     shared_outages(reduced ? 4 : 300);
     clumps(reduced ? 6 : 100);

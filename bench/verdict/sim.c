@@ -8,7 +8,9 @@
 
 #define SIM_POISSON    1024
 #define SIM_COSTS      16384
-#define SIM_PENDING    16
+#define SIM_HURRY      1.0                  /* s, as the sidecar's */
+#define SIM_SLOTS      16                   /* of a second */
+#define SIM_PENDING    (16 * SIM_SLOTS)
 #define SIM_MINUTES    60
 #define SIM_Z_1        2.3263               /* one-sided, 1 % */
 #define SIM_SIGMA      1.5                  /* of lognormal costs */
@@ -60,6 +62,7 @@ typedef struct {
     canary_verdict_t    verdict;
     canary_tally_t      tally[CANARY_ARMS]; /* not judged yet */
     double              waited;             /* s of them */
+    double              hurry;              /* s, ticks are short until then */
     sim_others_t        others;
     double              now;
     double              start;              /* of what is reported */
@@ -191,10 +194,10 @@ sim_poisson(sim_t *sim, const sim_poisson_t *p)
 /* Errors of one arm in a tick: alone, or in clumps. */
 
 static unsigned
-sim_errors(sim_t *sim, sim_arm_t *a)
+sim_errors(sim_t *sim, sim_arm_t *a, double dt)
 {
     double    spread;
-    unsigned  at, clumps, errors, i, m;
+    unsigned  at, clumps, due, errors, i, m;
 
     spread = sim->world->spread;
     clumps = sim_poisson(sim, &a->bad);
@@ -214,17 +217,18 @@ sim_errors(sim_t *sim, sim_arm_t *a)
                 continue;
             }
 
-            at = (unsigned) (sim->now + sim_uniform(sim) * spread);
+            at = (unsigned) ((sim->now + sim_uniform(sim) * spread)
+                             * SIM_SLOTS);
             a->pending[at % SIM_PENDING]++;
         }
     }
 
-    /* what is due comes within the second, in one tick of it */
+    at = (unsigned) (sim->now * SIM_SLOTS);
+    due = spread > 0 ? (unsigned) (dt * SIM_SLOTS) : 0;
 
-    if (spread > 0 && sim->now == floor(sim->now)) {
-        at = (unsigned) sim->now % SIM_PENDING;
-        errors = a->pending[at];
-        a->pending[at] = 0;
+    for (i = 0; i < due; i++) {
+        errors += a->pending[(at + i) % SIM_PENDING];
+        a->pending[(at + i) % SIM_PENDING] = 0;
     }
 
     return errors;
@@ -253,9 +257,9 @@ sim_arm_set(const sim_t *sim, sim_arm_t *a, double level, double dt)
 
 
 static void
-sim_arm_errors(sim_t *sim, sim_arm_t *a, canary_sample_t *x)
+sim_arm_errors(sim_t *sim, sim_arm_t *a, double dt, canary_sample_t *x)
 {
-    x->s = sim_errors(sim, a);
+    x->s = sim_errors(sim, a, dt);
     x->n = x->s + sim_poisson(sim, &a->good);
     x->ss = x->s;
 }
@@ -302,7 +306,7 @@ sim_arm_tick(sim_t *sim, sim_arm_t *a, canary_tally_t *t, double level,
     sim_arm_set(sim, a, level, dt);
 
     if (!sim->world->cost) {
-        sim_arm_errors(sim, a, x);
+        sim_arm_errors(sim, a, dt, x);
         t->requests += (uint64_t) x->n;
         t->errors_status += (uint64_t) x->s;
         return;
@@ -578,6 +582,10 @@ sim_judge(sim_t *sim, double dt)
         sim_tripped(sim, SIM_VERDICT);
     }
 
+    if (ruling.rising) {
+        sim->hurry = sim->now + SIM_HURRY;
+    }
+
     memset(sim->tally, 0, sizeof(sim->tally));
     sim->waited = 0;
 }
@@ -586,14 +594,20 @@ sim_judge(sim_t *sim, double dt)
 static void
 sim_second(sim_t *sim, unsigned ticks)
 {
-    double            dt;
-    unsigned          arm, i;
+    double            dt, end;
+    unsigned          arm;
     canary_sample_t   second[CANARY_ARMS], x;
 
-    dt = 1.0 / ticks;
+    end = sim->now + 1;
     memset(second, 0, sizeof(second));
 
-    for (i = 0; i < ticks; i++) {
+    while (sim->now < end) {
+        dt = 1.0 / (sim->now < sim->hurry ? SIM_SLOTS : ticks);
+
+        if (fmod(sim->now * ticks, 1) > 0) {
+            dt = 1.0 / SIM_SLOTS;
+        }
+
         for (arm = 0; arm < CANARY_ARMS; arm++) {
             sim_arm_tick(sim, &sim->arm[arm], &sim->tally[arm],
                          sim_level(sim, &sim->arm[arm]), dt, &x);
@@ -638,6 +652,7 @@ sim_warm(sim_t *sim)
     canary_verdict_renew(&sim->verdict, 1);
     memset(sim->tally, 0, sizeof(sim->tally));
     sim->waited = 0;
+    sim->hurry = 0;
     sim->now = 0;
 }
 
@@ -694,7 +709,7 @@ sim_run(const sim_world_t *w, const double *rates, unsigned n, uint64_t seed,
     sim_result_t result[][SIM_METHODS])
 {
     sim_t     after, before;
-    unsigned  i;
+    unsigned  i, ticks;
 
     sim_init(&before, w, seed);
 
@@ -705,8 +720,10 @@ sim_run(const sim_world_t *w, const double *rates, unsigned n, uint64_t seed,
     sim_watch(&before);
     before.start = w->before;
 
+    ticks = w->ticks ? w->ticks : 1;
+
     while (before.now < w->before) {
-        sim_second(&before, 1);
+        sim_second(&before, ticks);
     }
 
     before.requests = 0;
@@ -722,7 +739,7 @@ sim_run(const sim_world_t *w, const double *rates, unsigned n, uint64_t seed,
         }
 
         while (after.left > 0 && after.now < w->before + w->after) {
-            sim_second(&after, rates[i] == w->healthy ? 1 : 4);
+            sim_second(&after, rates[i] == w->healthy ? ticks : 4);
         }
 
         memcpy(result[i], after.result, sizeof(after.result));

@@ -39,6 +39,7 @@ typedef struct {
     double       before;        /* s until the breach */
     double       after;         /* s of it, at most */
     unsigned     cold;          /* nothing is known of the baseline */
+    unsigned     ticks;         /* of a healthy second, 0: one */
     unsigned     cost;          /* lognormal costs instead of errors */
     unsigned     others;        /* the common methods too */
     const char  *guardrails;
