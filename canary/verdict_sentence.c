@@ -7,10 +7,13 @@
 #define CANARY_PART_MAX   96
 #define CANARY_TIME_MAX   16
 #define CANARY_ODDS_MAX   1000000.0
+#define CANARY_TIMES_MAX  1000000.0
 
 
-static void canary_sentence_what(char *text, const canary_standing_t *st);
-static void canary_sentence_limit(char *text, const canary_standing_t *st);
+static void canary_sentence_what(char *text, const canary_standing_t *st,
+    int times);
+static void canary_sentence_limit(char *text, const canary_rule_t *rule,
+    const canary_standing_t *st, int times);
 static void canary_sentence_time(char *text, double seconds);
 static const char *canary_sentence_did(canary_metric_e metric);
 
@@ -19,6 +22,7 @@ void
 canary_verdict_sentence(char *text, const canary_verdict_t *v,
     const canary_standing_t *st)
 {
+    int                   times;
     char                  what[CANARY_PART_MAX], limit[CANARY_PART_MAX];
     char                  time[CANARY_TIME_MAX];
     const canary_rule_t  *rule;
@@ -34,22 +38,35 @@ canary_verdict_sentence(char *text, const canary_verdict_t *v,
         return;
     }
 
+    /* a ratio says more than two costs in fractions of a cent */
+
+    times = st->metric == CANARY_METRIC_COST_USD
+            && rule->kind == CANARY_LIMIT_RATIO
+            && st->value < CANARY_TIMES_MAX * st->baseline_value;
+
     canary_sentence_time(time, st->seconds);
-    canary_sentence_what(what, st);
-    canary_sentence_limit(limit, st);
+    canary_sentence_what(what, st, times);
+    canary_sentence_limit(limit, rule, st, times);
 
     (void) snprintf(text, CANARY_SENTENCE_MAX,
                     "%s: %s in the last %s (%s); a candidate within the "
-                    "limit looks like this in less than 1 of %.0f rollouts",
+                    "limit would look this bad in less than 1 of %.0f "
+                    "rollouts",
                     canary_metric_names[st->metric].data, what, time, limit,
                     floor(fmin(fmax(st->e_value, 1), CANARY_ODDS_MAX)));
 }
 
 
 static void
-canary_sentence_what(char *text, const canary_standing_t *st)
+canary_sentence_what(char *text, const canary_standing_t *st, int times)
 {
-    if (st->metric == CANARY_METRIC_COST_USD) {
+    if (times) {
+        (void) snprintf(text, CANARY_PART_MAX,
+                        "%.0f requests to the candidate cost %.3g times "
+                        "those to the baseline",
+                        st->n, st->value / st->baseline_value);
+
+    } else if (st->metric == CANARY_METRIC_COST_USD) {
         (void) snprintf(text, CANARY_PART_MAX,
                         "%.0f requests cost the candidate $%.4g each",
                         st->n, st->value);
@@ -68,8 +85,16 @@ canary_sentence_what(char *text, const canary_standing_t *st)
 
 
 static void
-canary_sentence_limit(char *text, const canary_standing_t *st)
+canary_sentence_limit(char *text, const canary_rule_t *rule,
+    const canary_standing_t *st, int times)
 {
+    if (times) {
+        (void) snprintf(text, CANARY_PART_MAX,
+                        "limit %.3g times; $%.4g each instead of $%.4g",
+                        rule->limit, st->value, st->baseline_value);
+        return;
+    }
+
     if (st->metric == CANARY_METRIC_COST_USD) {
         (void) snprintf(text, CANARY_PART_MAX,
                         "limit $%.4g, baseline $%.4g", st->limit,

@@ -343,8 +343,8 @@ total_failure_trips_after_five(void **state)
 
     assert_string_equal(ruling.sentence,
         "error_rate: 5 of 5 requests to the candidate failed in the last 2 s "
-        "(100 %, limit 5 %, baseline 0 %); a candidate within the limit looks "
-        "like this in less than 1 of 108 rollouts");
+        "(100 %, limit 5 %, baseline 0 %); a candidate within the limit would "
+        "look this bad in less than 1 of 108 rollouts");
 }
 
 
@@ -478,6 +478,52 @@ a_budget_is_a_plain_sum(void **state)
     c.cost_usd = 0;
     canary_verdict_tick(&v, &c, &b, 3600, &ruling);
     assert_false(ruling.trip);
+}
+
+
+/* What a manager reads: how many times, and what that is in money. */
+
+static void
+a_dear_candidate_is_told_in_times(void **state)
+{
+    unsigned          i;
+    canary_ruling_t   ruling;
+    canary_verdict_t  v;
+
+    (void) state;
+
+    verdict_of(&v, COST);
+
+    for (i = 0, ruling.trip = 0; i < 10000 && !ruling.trip; i++) {
+        canary_tally_t  b = { 0 }, c = { 0 };
+
+        b.requests = 2;
+        c.requests = 1;
+        b.cost_cap_usd = 0.006;
+        c.cost_cap_usd = 0.006;
+        canary_tally_cost(&b, 0.0002, 0.006);
+        canary_tally_cost(&b, 0.0004, 0.006);
+        canary_tally_cost(&c, 0.00048, 0.006);
+
+        canary_verdict_tick(&v, &c, &b, 0.25, &ruling);
+    }
+
+    assert_true(ruling.trip);
+    assert_non_null(strstr(ruling.sentence,
+                           " requests to the candidate cost 1.6 times those "
+                           "to the baseline in the last "));
+    assert_non_null(strstr(ruling.sentence,
+                           " (limit 1.1 times; $0.00048 each instead of "
+                           "$0.0003); a candidate within the limit would "
+                           "look this bad in less than 1 of "));
+
+    /* where there is nothing to compare with, only the money is left */
+
+    ruling.standing.baseline_value = 0;
+    canary_verdict_sentence(ruling.sentence, &v, &ruling.standing);
+    assert_non_null(strstr(ruling.sentence,
+                           " requests cost the candidate $0.00048 each in "
+                           "the last "));
 }
 
 
@@ -1119,6 +1165,7 @@ main(void)
         cmocka_unit_test(no_traffic_is_no_evidence),
         cmocka_unit_test(unless_baseline_waits_for_a_difference),
         cmocka_unit_test(a_budget_is_a_plain_sum),
+        cmocka_unit_test(a_dear_candidate_is_told_in_times),
         cmocka_unit_test(slow_answers_trip_by_the_edge),
         cmocka_unit_test(clumps_are_measured),
         cmocka_unit_test(hostile_input_makes_no_nan),
