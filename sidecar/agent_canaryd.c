@@ -326,8 +326,10 @@ canaryd_run(canaryd_t *d)
     uint64_t  next;
 
     canaryd_log(CANARYD_LOG_INFO, NULL, "agent-canaryd " CANARYD_VERSION
-                " as \"%s\" watches %s", d->options.instance,
-                d->options.nginx.url);
+                " as \"%s\" watches %s%s%s", d->options.instance,
+                d->options.nginx.url,
+                d->options.nginx.socket[0] ? " at unix:" : "",
+                d->options.nginx.socket);
     canaryd_notify("READY=1");
 
     (void) pthread_mutex_lock(&d->lock);

@@ -31,6 +31,8 @@ my $sidecar = $story->sidecar('guard-a');
 ok(wait_until(5, sub { reason() eq 'split' }), 'a sidecar');
 $story->arms_are($story->expected(50), 'everybody is where they belong');
 is($nginx->status->{guard}{name}, 'guard-a', 'the status names it');
+like($sidecar->log_text, qr/ watches \S+ at \Q@{[$nginx->address]}\E$/m,
+     'and its log names the socket of its nginx');
 
 # a reload is no reason to be afraid
 ok($nginx->reload, 'reload');
