@@ -20,7 +20,7 @@ use Canary::Nginx;
 use Canary::Oracle;
 use Canary::Process qw(alive descendants spawn);
 use Canary::Redis;
-use Canary::Util qw(command_output pause spew wait_until);
+use Canary::Util qw(command_output pause slurp spew wait_until);
 
 my $dir = tempdir('canary-XXXXXX', TMPDIR => 1, CLEANUP => 1);
 my $agent = Canary::Agent->start(dir => $dir, name => 'baseline');
@@ -50,6 +50,14 @@ $agent->set('error-rate=0.25');
 $result = load(alice => 'baseline');
 ok($result->{failed} >= 10, 'the load sees failures');
 $agent->set('error-rate=0');
+
+my $asking = Canary::Load->start(
+    address => $agent->address, dir => $dir, expect => { alice => 1 },
+    ask => sub { Canary::HTTP::message('GET', '/health') },
+    judge => sub { spew("$dir/told", "$_[0] $_[1]{status}") });
+$asking->wait_requests(40);
+$asking->stop;
+is(slurp("$dir/told"), 'alice 200', 'the load asks and judges as it is told');
 
 
 # -- the oracle ---------------------------------------------------------------

@@ -16,8 +16,10 @@ use Canary::Util qw(pause slow slurp spew wait_until);
 
 
 # start(address => ..., dir => ..., expect => { user => arm },
-#       rate => requests a second, connections => 4, header => name,
-#       keepalive => 1)
+#       rate => requests a second, connections => 4, keepalive => 1)
+#
+# Who asks something else than "GET /" and judges by other rules gives
+#       ask => sub { user -> bytes }, judge => sub { user, answer }
 sub start {
     my ($class, %how) = @_;
     my $file = "$how{dir}/load." . ++(our $number);
@@ -60,9 +62,9 @@ sub stop {
 sub drive {
     my ($file, %how) = @_;
     my @users = sort keys %{ $how{expect} };
-    my %result = (requests => 0, failed => 0, moved => 0, slowest => 0, waited => 0,
-                  first => []);
-    my $chunk = 20;
+    my %result = (requests => 0, failed => 0, moved => 0, slowest => 0,
+                  waited => 0, first => []);
+    my $chunk = $how{chunk} // 20;
     my $began = time;
     my ($at, $sent) = (0, 0);
 
@@ -71,8 +73,10 @@ sub drive {
         Canary::HTTP::sweep(
             address => $how{address}, items => \@items,
             connections => $how{connections},
-            make => sub { question($_[0], \%how) },
-            answer => sub { judge(\%result, \%how, @_) });
+            make => $how{ask} // sub { question($_[0], \%how) },
+            answer => sub { count(\%result, $_[2]);
+                            $how{judge} ? $how{judge}->(@_)
+                                        : judge(\%result, \%how, @_) });
 
         $sent += $chunk;
         spew("$file.new", encode_json(\%result));
@@ -92,15 +96,19 @@ sub question {
 }
 
 
-sub judge {
-    my ($result, $how, $user, $answer, $seconds) = @_;
-    my $arm = $answer->{headers}{'x-agent'} // 'nobody';
-    my $expected = $how->{expect}{$user};
-    my $wrong;
-
+sub count {
+    my ($result, $seconds) = @_;
     $result->{requests}++;
     $result->{slowest} = $seconds if $seconds > $result->{slowest};
     $result->{waited}++ if $seconds > 0.9 * slow();
+}
+
+
+sub judge {
+    my ($result, $how, $user, $answer) = @_;
+    my $arm = $answer->{headers}{'x-agent'} // 'nobody';
+    my $expected = $how->{expect}{$user};
+    my $wrong;
 
     if ($answer->{status} != 200) {
         $result->{failed}++;

@@ -14,13 +14,13 @@ sub binary { return $ENV{AGENT_CANARYD} || root() . '/build/agent-canaryd' }
 
 
 # new(dir => ..., name => ..., nginx => Canary::Nginx, redis => Canary::Redis,
-#     redis_url => ..., options => [...])
+#     redis_url => ..., port => ..., options => [...])
 sub new {
     my ($class, %how) = @_;
     my $self = bless { options => [], %how }, $class;
 
     $self->{home} = "$how{dir}/$how{name}";
-    $self->{port} = free_port();
+    $self->{port} //= free_port();
     mkdir $self->{home};
     return $self;
 }
@@ -28,6 +28,7 @@ sub new {
 
 sub log_text { return slurp("$_[0]{home}/log") // '' }
 sub process { return $_[0]{process} }
+sub listens { return "127.0.0.1:$_[0]{port}" }
 
 
 sub start {
@@ -39,7 +40,7 @@ sub start {
                     $self->{nginx}->address . ':/canary/',
                     '--redis', $redis, '--instance', $self->{name},
                     '--state', "$self->{home}/state",
-                    '--listen', "127.0.0.1:$self->{port}",
+                    '--listen', $self->listens,
                     @{ $self->{options} }]);
     wait_until(10, sub { !alive($self->{process}) || $self->healthy })
         && alive($self->{process})
@@ -50,7 +51,7 @@ sub start {
 
 sub get {
     my ($self, $path) = @_;
-    return eval { Canary::HTTP::get("127.0.0.1:$self->{port}", $path) }
+    return eval { Canary::HTTP::get($self->listens, $path) }
         // { status => 0, body => '' };
 }
 
