@@ -77,12 +77,13 @@ $(SIDECAR): $(SIDECAR_SOURCES) | $(BUILD_DIR)/nginx/Makefile
 demo: ## a whole rollout on this machine, told in less than a minute
 	@.ci/packages demo
 	@$(MAKE) -s --no-print-directory build
-	@TEST_CANARY_MODULE=$(MODULE) demo/run
+	@TEST_CANARY_MODULE=$(MODULE) AGENT_CANARYD=$(SIDECAR) demo/run
 
 up: ## a stack to play with in the background (TRAFFIC=questions a second)
 	@.ci/packages demo
 	@$(MAKE) -s --no-print-directory build
-	@TEST_CANARY_MODULE=$(MODULE) demo/stack up $(TRAFFIC)
+	@TEST_CANARY_MODULE=$(MODULE) AGENT_CANARYD=$(SIDECAR) \
+	    demo/stack up $(TRAFFIC)
 
 down: ## stop it
 	@demo/stack down

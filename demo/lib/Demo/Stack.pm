@@ -1,7 +1,7 @@
 package Demo::Stack;
 
-# Redis, two agents and nginx with the module, below one directory.  All of
-# them are children of this process and end with it.
+# Redis, two agents, nginx with the module and agent-canaryd beside it, below
+# one directory.  All of them are children of this process and end with it.
 
 use strict;
 use warnings;
@@ -11,7 +11,8 @@ use File::Path qw(make_path);
 use Canary::Agent;
 use Canary::Nginx;
 use Canary::Process qw(descendants);
-use Canary::Util qw(wait_until);
+use Canary::Sidecar;
+use Canary::Util qw(root wait_until);
 use Demo::Redis;
 
 # what the kernel takes for the path of a unix socket, and our longest name
@@ -21,7 +22,7 @@ use constant {
 };
 
 
-# start(dir => ..., port => ..., workers => n)
+# start(dir => ..., port => ..., sidecar_port => ..., workers => n)
 sub start {
     my ($class, %how) = @_;
     my $self = bless { workers => 4, %how }, $class;
@@ -39,8 +40,9 @@ sub start {
                         'bundle_baseline', 'support-41',
                         'bundle_candidate', 'support-42');
 
-    $self->{agents} = [map { Canary::Agent->start(dir => $dir, name => $_) }
-                           qw(baseline candidate)];
+    $self->{agents} = { map { $_ => Canary::Agent->start(dir => $dir,
+                                                         name => $_) }
+                            qw(baseline candidate) };
 
     $self->{nginx} = Canary::Nginx->new(
         dir => $dir, workers => $self->{workers}, level => 'notice',
@@ -48,12 +50,18 @@ sub start {
     $self->{nginx}->wait_redis('ready')
         or die "nginx does not reach Redis:\n" . $self->{nginx}->log_text;
 
+    $self->{sidecar} = Canary::Sidecar->new(
+        dir => $dir, name => 'guard', nginx => $self->{nginx},
+        redis_url => 'unix:' . $self->{redis}->unix_path,
+        port => $self->{sidecar_port})->start;
     return $self;
 }
 
 
 sub redis { return $_[0]{redis} }
 sub nginx { return $_[0]{nginx} }
+sub sidecar { return $_[0]{sidecar} }
+sub agent { return $_[0]{agents}{ $_[1] } }
 sub address { return "127.0.0.1:$_[0]{port}" }
 sub url { return 'http://' . $_[0]->address }
 
@@ -62,10 +70,12 @@ sub http_conf {
     my ($self) = @_;
     my $dir = $self->{dir};
     my $redis = $self->{redis}->unix_path;
+    my $prices = root() . '/demo/prices.json';
 
     return <<"END";
-    agent_canary_zone   canary:8m state=$dir/state/canary.state;
-    agent_canary_redis  unix:$redis;
+    agent_canary_zone    canary:8m state=$dir/state/canary.state;
+    agent_canary_redis   unix:$redis;
+    agent_canary_prices  $prices;
 
     upstream support_v41 { server unix:$dir/baseline.sock;  keepalive 32; }
     upstream support_v42 { server unix:$dir/candidate.sock; keepalive 32; }
@@ -82,22 +92,32 @@ sub server_conf {
     return <<"END";
         listen $address reuseport;
         keepalive_requests 1000000;
+        keepalive_timeout 10m;
 
         location / {
             agent_canary  support  key=\$http_x_user_id
                           baseline=support_v41  candidate=support_v42;
+
+            agent_canary_usage     auto;
+            agent_canary_cost      \$upstream_http_x_agent_cost_usd;
+            agent_canary_outcome   \$upstream_http_x_agent_outcome;
+            agent_canary_deadline  3s;
 
             proxy_pass          http://agent_canary;
             proxy_http_version  1.1;
             proxy_set_header    Connection "";
             proxy_set_header    Host \$host;
             proxy_buffering     off;
+            proxy_read_timeout  20s;
 
             add_header  X-Worker \$pid always;
         }
 
         location /canary/ {
-            agent_canary_api;
+            agent_canary_api trip;
+            allow 127.0.0.1;
+            allow unix:;
+            deny  all;
         }
 END
 }
@@ -109,8 +129,8 @@ sub stop {
     my ($self) = @_;
     my @problems;
 
-    for my $part (grep { defined } $self->{nginx}, @{ $self->{agents} // [] },
-                  $self->{redis}) {
+    for my $part (grep { defined } $self->{sidecar}, $self->{nginx},
+                  values %{ $self->{agents} }, $self->{redis}) {
         my $process = $part->process or next;
         my $signal = $part->isa('Canary::Nginx') ? 'QUIT' : 'TERM';
         my $status = $process->stop($signal);
