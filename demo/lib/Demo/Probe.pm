@@ -1,12 +1,14 @@
 package Demo::Probe;
 
-# How long until every worker obeys?  One kept connection to each of them, and
-# a user whose side is about to change.
+# When does each worker obey?  One kept connection to each of them, and a user
+# whose side is about to change.
 
 use strict;
 use warnings;
 
 use IO::Select;
+use JSON::PP qw(decode_json);
+use List::Util qw(max min);
 use Time::HiRes qw(time);
 
 use Canary::HTTP ();
@@ -23,7 +25,9 @@ sub new {
     for my $try (1 .. 1000) {
         last if keys %{ $self->{connection} } == $how{workers};
         my $c = { socket => Canary::HTTP::connect_to($how{address}) };
-        my $answer = $self->answers([$c], 'nobody', sub { 1 }, 5);
+        my $answer = $self->answers(
+            connections => [$c], path => '/', seconds => 5,
+            right => sub { $c->{worker} = $_[0]{headers}{'x-worker'} // '' });
         $self->{connection}{ $c->{worker} } //= $c if $answer;
     }
 
@@ -40,19 +44,43 @@ sub obeyed {
     my $began = time;
 
     $how{change}->();
-    $self->answers([values %{ $self->{connection} }], $how{user},
-                   sub { $_[0] eq $how{arm} }, $how{seconds} // 10) or return;
+    $self->answers(
+        path => '/', user => $how{user}, seconds => $how{seconds} // 10,
+        right => sub { ($_[0]{headers}{'x-agent'} // '') eq $how{arm} })
+        or return;
     return time - $began;
+}
+
+
+# When the first worker sent the user to that arm and when the last did, or
+# nothing.  They are asked to explain themselves: no agent sees a request.
+sub decided {
+    my ($self, %how) = @_;
+    my %at;
+
+    $self->answers(
+        path => "/canary/explain?flag=support&key=$how{user}", calm => 1,
+        seconds => $how{seconds},
+        right => sub {
+            my ($answer, $worker) = @_;
+            my $arm = eval { decode_json($answer->{body})->{arm} } // '';
+            return $arm eq $how{arm} && ($at{$worker} = time);
+        }) or return;
+
+    return (min(values %at), max(values %at));
 }
 
 
 # Asks on all connections, again and again, until each had its right answer.
 sub answers {
-    my ($self, $connections, $user, $right, $seconds) = @_;
-    my $deadline = time + $seconds;
-    my $bytes = Canary::HTTP::message('GET', '/', undef, 'X-User-Id' => $user);
-    my %open = map { fileno $_->{socket} => $_ } @$connections;
-    my $select = IO::Select->new(map { $_->{socket} } @$connections);
+    my ($self, %how) = @_;
+    my @connections = @{ $how{connections}
+                         // [values %{ $self->{connection} }] };
+    my $deadline = time + $how{seconds};
+    my $bytes = Canary::HTTP::message('GET', $how{path}, undef,
+                                      'X-User-Id' => $how{user} // 'nobody');
+    my %open = map { fileno $_->{socket} => $_ } @connections;
+    my $select = IO::Select->new(map { $_->{socket} } @connections);
     my $rounds = 0;
 
     local $SIG{PIPE} = 'IGNORE';
@@ -62,7 +90,7 @@ sub answers {
         syswrite $c->{socket}, $bytes;
     };
 
-    $send->($_) for @$connections;
+    $send->($_) for @connections;
 
     while (%open && time < $deadline) {
         for my $socket ($select->can_read(0.1)) {
@@ -75,9 +103,8 @@ sub answers {
 
             $self->{requests}++;
             $self->{failed}++ if $answer->{status} != 200;
-            $c->{worker} = $answer->{headers}{'x-worker'} // '';
 
-            if ($right->($answer->{headers}{'x-agent'} // '')) {
+            if ($how{right}->($answer, $c->{worker})) {
                 delete $open{ fileno $socket };
                 $select->remove($socket);
             } else {
@@ -86,7 +113,7 @@ sub answers {
         }
 
         # a change that takes longer than an instant leaves others some time
-        pause(0.001) if $rounds++ > 200;
+        pause($how{calm} ? 0.005 : 0.001) if $how{calm} || $rounds++ > 200;
     }
 
     return !%open;

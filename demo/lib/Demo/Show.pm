@@ -9,7 +9,8 @@ use warnings;
 use Exporter qw(import);
 use List::Util qw(max min);
 
-our @EXPORT_OK = qw(bar commas mark milliseconds paint plus_minus say_line);
+our @EXPORT_OK = qw(bar commas duration mark paint plus_minus say_line
+                    wrapped);
 
 my %code = (bold => 1, dim => 2, red => 31, green => 32, yellow => 33,
             cyan => 36);
@@ -45,10 +46,20 @@ sub commas {
 }
 
 
-sub milliseconds {
+sub duration {
     my ($seconds) = @_;
     return 'never' if !defined $seconds;
+    return sprintf '%.2f s', $seconds if $seconds >= 1;
     return sprintf $seconds < 0.1 ? '%.1f ms' : '%.0f ms', $seconds * 1000;
+}
+
+
+# As lines that begin with so many blanks.
+sub wrapped {
+    my ($indent, $text) = @_;
+    my $width = 99 - $indent;
+    my @lines = $text =~ /\G(.{1,$width})(?: +|$)/g;
+    return map { ' ' x $indent . $_ } @lines;
 }
 
 

@@ -10,13 +10,17 @@ use JSON::PP qw(decode_json);
 
 use Canary::HTTP ();
 
-our @EXPORT_OK = qw(ask buckets question streamed);
+our @EXPORT_OK = qw(arm_of ask buckets question streamed);
+
+# of a number of words for which demo/agent with "tokens-factor" 1.75 bills
+# what costs 1.6 times as much, at the prices of demo/prices.json
+use constant QUESTION => 'Where is my parcel? It should have come yesterday.';
 
 my %body = map {
     my $stream = $_ ? ',"stream":true,"stream_options":{"include_usage":true}'
                     : '';
     ($_ => '{"model":"support","messages":[{"role":"user","content":'
-           . qq("Where is my parcel?"}]$stream}));
+           . '"' . QUESTION . qq("}]$stream}));
 } 0, 1;
 
 
@@ -31,8 +35,9 @@ sub question {
 # The arm that gave a whole answer, or nothing: the header has to agree with
 # what the body says, and a stream must not end early.
 sub arm_of {
-    my ($answer, $stream) = @_;
+    my ($answer) = @_;
     my $arm = $answer->{headers}{'x-agent'} // '';
+    my $stream = ($answer->{headers}{'content-type'} // '') =~ /event-stream/;
 
     return if $answer->{status} != 200 || !length $arm
         || index($answer->{body}, "fp_$arm") < 0
@@ -57,8 +62,8 @@ sub ask {
         make => sub { question(@{ $_[0] }) },
         answer => sub {
             my ($item, $answer) = @_;
-            my ($user, $stream) = @$item;
-            my $arm = arm_of($answer, $stream);
+            my ($user) = @$item;
+            my $arm = arm_of($answer);
 
             $result{requests}++;
             return $result{failed}++ if !defined $arm;
