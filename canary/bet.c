@@ -23,6 +23,11 @@
 #define CANARY_BLOCK_AGE     10             /* s */
 
 
+/* Evidence that won this factor is rising; so much is remembered of it. */
+#define CANARY_RISE          2
+#define CANARY_RISE_MAX      8
+
+
 #define canary_min(a, b)     ((a) < (b) ? (a) : (b))
 #define canary_max(a, b)     ((a) > (b) ? (a) : (b))
 
@@ -68,6 +73,7 @@ canary_bet_init(canary_bet_t *bet)
     int  j;
 
     memset(bet, 0, sizeof(canary_bet_t));
+    bet->rise = 1;
 
     for (j = 0; j < CANARY_BETS; j++) {
         bet->rollback[j] = 0.5;
@@ -82,7 +88,7 @@ canary_bet_feed(canary_bet_t *bet, const canary_claim_t *claim,
     double mean, double dt)
 {
     int             j;
-    double          capital, f, stake;
+    double          before, capital, f, stake;
     canary_block_t  b;
 
     if (bet->open.age == 0) {
@@ -100,6 +106,7 @@ canary_bet_feed(canary_bet_t *bet, const canary_claim_t *claim,
     canary_bet_block(&b, bet, claim);
 
     f = CANARY_STAKE_MAX;
+    before = canary_bet_evidence(bet) + b.paid;
 
     for (j = 0; j < CANARY_BETS; j++) {
 
@@ -121,6 +128,12 @@ canary_bet_feed(canary_bet_t *bet, const canary_claim_t *claim,
 
     bet->age += bet->open.age;
     canary_bet_drop(bet);
+
+    if (before > 0) {
+        bet->rise *= canary_bet_evidence(bet) / before;
+    }
+
+    bet->rise = canary_min(canary_max(bet->rise, 1), CANARY_RISE_MAX);
 
     return 1;
 }
@@ -350,6 +363,13 @@ double
 canary_bet_proof(const canary_bet_t *bet)
 {
     return canary_bet_mean(bet->advance);
+}
+
+
+int
+canary_bet_rising(const canary_bet_t *bet)
+{
+    return bet->rise >= CANARY_RISE;
 }
 
 

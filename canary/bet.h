@@ -55,6 +55,7 @@ typedef struct {
     canary_seen_t    open;                  /* the block being filled */
     double           mean;                  /* baseline, before the block */
     double           age;                   /* s, of all blocks before it */
+    double           rise;                  /* see canary_bet_rising() */
 } canary_bet_t;
 
 
@@ -90,6 +91,13 @@ void canary_bet_drop(canary_bet_t *bet);
 
 double canary_bet_evidence(const canary_bet_t *bet);
 double canary_bet_proof(const canary_bet_t *bet);
+
+/*
+ * Non-zero while the evidence is rising: what it won since it was lowest, as a
+ * factor, which drops to 1 when all of it is lost again (Page's CUSUM).
+ */
+
+int canary_bet_rising(const canary_bet_t *bet);
 
 /* Starts the proof anew, at a new stage. */
 

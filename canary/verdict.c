@@ -15,9 +15,6 @@
 #define CANARY_COST_CAP_MIN   1e-9          /* USD */
 #define CANARY_COST_CAP_MAX   1e9
 
-/* Evidence that grew by this factor in a tick is rising. */
-#define CANARY_RISING         1.25
-
 
 /* A rule in one tick. */
 
@@ -72,7 +69,6 @@ void
 canary_verdict_tick(canary_verdict_t *v, const canary_tally_t *candidate,
     const canary_tally_t *baseline, double dt, canary_ruling_t *ruling)
 {
-    double            before;
     uint32_t          i;
     canary_tally_t    arm[CANARY_ARMS];
     canary_hearing_t  h;
@@ -93,7 +89,6 @@ canary_verdict_tick(canary_verdict_t *v, const canary_tally_t *candidate,
     for (i = 0; i < v->guardrails.n; i++) {
         h.rule = &v->guardrails.rules[i];
         h.state = &v->state.rule[i];
-        before = canary_rule_evidence(h.rule, h.state);
 
         if (canary_verdict_hear(&h, &arm[CANARY_ARM_CANDIDATE],
                                 &arm[CANARY_ARM_BASELINE])
@@ -104,7 +99,7 @@ canary_verdict_tick(canary_verdict_t *v, const canary_tally_t *candidate,
             canary_verdict_sentence(ruling->sentence, v, &ruling->standing);
         }
 
-        if (canary_rule_evidence(h.rule, h.state) > CANARY_RISING * before) {
+        if (canary_bet_rising(&h.state->limit)) {
             ruling->rising = 1;
         }
     }
