@@ -479,33 +479,6 @@ canary_flag_check_text(canary_flag_parser_t *p)
 }
 
 
-canary_str_t
-canary_key_trim(canary_str_t key)
-{
-    /* nearly always there is nothing to trim */
-
-    if (key.len > 0
-        && (unsigned char) key.data[0] > ' '
-        && (unsigned char) key.data[key.len - 1] > ' ')
-    {
-        return key;
-    }
-
-    while (key.len > 0 && (key.data[0] == ' ' || key.data[0] == '\t')) {
-        key.data++;
-        key.len--;
-    }
-
-    while (key.len > 0
-           && (key.data[key.len - 1] == ' ' || key.data[key.len - 1] == '\t'))
-    {
-        key.len--;
-    }
-
-    return key;
-}
-
-
 void
 canary_decide(canary_decision_t *d, const canary_flag_t *flag,
     const canary_trip_t *trip, const canary_request_t *request)
@@ -521,7 +494,7 @@ canary_decide(canary_decision_t *d, const canary_flag_t *flag,
         return;
     }
 
-    key = canary_key_trim(request->key);
+    key = canary_str_trim(request->key);
 
     if (key.len == 0) {
         d->reason = CANARY_REASON_KEY_MISSING;
@@ -580,7 +553,7 @@ canary_flag_percent(const canary_flag_t *flag, const canary_request_t *request)
         return flag->percent;
     }
 
-    percent = canary_set_find(flag->tenants, canary_key_trim(request->tenant));
+    percent = canary_set_find(flag->tenants, canary_str_trim(request->tenant));
 
     return percent ? *percent : flag->percent;
 }

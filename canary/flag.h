@@ -128,10 +128,6 @@ int canary_flag_parse(canary_flag_t *flag, canary_str_t name,
 
 void canary_flag_clear(canary_flag_t *flag);
 
-/* The bytes without SP and HTAB at either end. */
-
-canary_str_t canary_key_trim(canary_str_t key);
-
 /* flag NULL: no such flag is known.  trip NULL: no trip is known. */
 
 void canary_decide(canary_decision_t *d, const canary_flag_t *flag,

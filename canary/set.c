@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include "bytes.h"
-#include "flag.h"
 #include "json.h"
 #include "set.h"
 
@@ -255,7 +254,7 @@ canary_set_add(canary_set_t *set, const char *what, canary_str_t key,
     uint32_t        hash;
     canary_slot_t  *slot;
 
-    if (key.len == 0 || canary_key_trim(key).len != key.len) {
+    if (key.len == 0 || canary_str_trim(key).len != key.len) {
         canary_error(err, what, key,
                      "expected keys that are neither empty nor padded");
         return -1;

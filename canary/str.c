@@ -25,6 +25,24 @@ canary_str_eq(canary_str_t a, canary_str_t b)
 }
 
 
+canary_str_t
+canary_str_cut(canary_str_t s)
+{
+    while (s.len > 0 && (s.data[0] == ' ' || s.data[0] == '\t')) {
+        s.data++;
+        s.len--;
+    }
+
+    while (s.len > 0
+           && (s.data[s.len - 1] == ' ' || s.data[s.len - 1] == '\t'))
+    {
+        s.len--;
+    }
+
+    return s;
+}
+
+
 int
 canary_str_is_text(canary_str_t s)
 {

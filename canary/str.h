@@ -35,6 +35,10 @@ typedef struct {
 
 int canary_str_eq(canary_str_t a, canary_str_t b);
 
+/* What canary_str_trim() does when there may be something to trim. */
+
+canary_str_t canary_str_cut(canary_str_t s);
+
 /* Non-zero when the bytes are valid UTF-8 and hold no control byte. */
 
 int canary_str_is_text(canary_str_t s);
@@ -47,6 +51,25 @@ int canary_str_is_text(canary_str_t s);
 
 void canary_error(canary_error_t *err, const char *what, canary_str_t value,
     const char *expected);
+
+
+/*
+ * The bytes without SP and HTAB at either end.  Of every request a key comes
+ * here, and nearly always it needs nothing.
+ */
+
+static inline canary_str_t
+canary_str_trim(canary_str_t s)
+{
+    if (s.len > 0
+        && (unsigned char) s.data[0] > ' '
+        && (unsigned char) s.data[s.len - 1] > ' ')
+    {
+        return s;
+    }
+
+    return canary_str_cut(s);
+}
 
 
 #endif /* CANARY_STR_H */

@@ -123,18 +123,7 @@ canary_usage_trim_type(canary_str_t s)
         s.len = (size_t) (semicolon - s.data);
     }
 
-    while (s.len > 0 && (s.data[0] == ' ' || s.data[0] == '\t')) {
-        s.data++;
-        s.len--;
-    }
-
-    while (s.len > 0
-           && (s.data[s.len - 1] == ' ' || s.data[s.len - 1] == '\t'))
-    {
-        s.len--;
-    }
-
-    return s;
+    return canary_str_trim(s);
 }
 
 

@@ -24,9 +24,6 @@ static const canary_request_t  no_request = {
 };
 
 
-static const canary_str_t  no_record = canary_str("");
-
-
 static void
 parse(canary_flag_t *flag, const buffer_t *record)
 {
@@ -444,20 +441,6 @@ one_bucket_more_takes_the_user_in(void **state)
 
 
 static void
-keys_lose_blanks_at_their_ends_only(void **state)
-{
-    (void) state;
-
-    assert_true(canary_str_eq(canary_key_trim(S(" \t a b\t \t")), S("a b")));
-    assert_true(canary_str_eq(canary_key_trim(S("a")), S("a")));
-    assert_true(canary_str_eq(canary_key_trim(S("\n")), S("\n")));
-    assert_true(canary_str_eq(canary_key_trim(S("\0 ")), S("\0")));
-    assert_int_equal(canary_key_trim(S(" \t ")).len, 0);
-    assert_int_equal(canary_key_trim(no_record).len, 0);
-}
-
-
-static void
 the_words_are_those_of_the_contract(void **state)
 {
     unsigned  i;
@@ -497,7 +480,6 @@ main(void)
         cmocka_unit_test(raising_the_percent_only_adds_users),
         cmocka_unit_test(the_ends_of_the_scale_are_exact),
         cmocka_unit_test(one_bucket_more_takes_the_user_in),
-        cmocka_unit_test(keys_lose_blanks_at_their_ends_only),
         cmocka_unit_test(the_words_are_those_of_the_contract)
     };
 

@@ -79,6 +79,20 @@ strings_compare_by_their_bytes(void **state)
 
 
 static void
+only_blanks_at_the_ends_are_trimmed(void **state)
+{
+    (void) state;
+
+    assert_true(canary_str_eq(canary_str_trim(S(" \t a b\t \t")), S("a b")));
+    assert_true(canary_str_eq(canary_str_trim(S("a")), S("a")));
+    assert_true(canary_str_eq(canary_str_trim(S("\n")), S("\n")));
+    assert_true(canary_str_eq(canary_str_trim(S("\0 ")), S("\0")));
+    assert_int_equal(canary_str_trim(S(" \t ")).len, 0);
+    assert_int_equal(canary_str_trim(S("")).len, 0);
+}
+
+
+static void
 an_error_quotes_the_value(void **state)
 {
     canary_error_t  err;
@@ -169,6 +183,7 @@ main(void)
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(text_is_valid_utf8_without_control_bytes),
         cmocka_unit_test(strings_compare_by_their_bytes),
+        cmocka_unit_test(only_blanks_at_the_ends_are_trimmed),
         cmocka_unit_test(an_error_quotes_the_value),
         cmocka_unit_test(a_long_value_is_cut_between_characters),
         cmocka_unit_test(an_error_is_text_whatever_it_is_made_of)

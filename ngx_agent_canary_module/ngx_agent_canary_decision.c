@@ -740,7 +740,7 @@ ngx_agent_canary_key_hash_variable(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    s = canary_key_trim(ngx_agent_canary_cstr(&key));
+    s = canary_str_trim(ngx_agent_canary_cstr(&key));
 
     if (s.len == 0) {
         return NGX_OK;
