@@ -1,6 +1,6 @@
 
 /*
- * A flag as an owner wrote it, and the decision for one request.
+ * A flag as an owner wrote it.
  */
 
 
@@ -14,7 +14,6 @@
 #include "record.h"
 #include "set.h"
 #include "str.h"
-#include "trip.h"
 
 
 #define CANARY_FLAG_NAME_MAX  64
@@ -27,21 +26,6 @@ typedef enum {
     CANARY_ARMS,
     CANARY_ARM_NONE = CANARY_ARMS           /* no override */
 } canary_arm_e;
-
-
-/* In the order in which they apply; the words are OpenFeature's. */
-
-typedef enum {
-    CANARY_REASON_DEFAULT = 0,
-    CANARY_REASON_KEY_MISSING,
-    CANARY_REASON_DISABLED,
-    CANARY_REASON_TRIPPED,
-    CANARY_REASON_OVERRIDE,
-    CANARY_REASON_TARGETING_MATCH,
-    CANARY_REASON_SPLIT,
-    CANARY_REASON_STALE,
-    CANARY_REASONS
-} canary_reason_e;
 
 
 typedef enum {
@@ -76,33 +60,7 @@ typedef struct {
 } canary_flag_t;
 
 
-typedef enum {
-    CANARY_STALE_NO = 0,
-    CANARY_STALE_HOLD,
-    CANARY_STALE_BASELINE
-} canary_stale_e;
-
-
-/* What one request brings. */
-
-typedef struct {
-    canary_str_t      key;                  /* as received */
-    canary_str_t      tenant;               /* empty: none */
-    canary_arm_e      override;             /* CANARY_ARM_NONE: none */
-    canary_stale_e    stale;
-} canary_request_t;
-
-
-typedef struct {
-    canary_arm_e      arm;
-    canary_reason_e   reason;
-    uint32_t          bucket;               /* CANARY_BUCKETS: no key */
-    uint32_t          percent;              /* in effect, buckets */
-} canary_decision_t;
-
-
 extern const canary_str_t  canary_arm_names[CANARY_ARMS];
-extern const canary_str_t  canary_reason_names[CANARY_REASONS];
 extern const canary_str_t  canary_mode_names[CANARY_MODES];  /* "", then 5 */
 
 
@@ -127,11 +85,5 @@ int canary_flag_parse(canary_flag_t *flag, canary_str_t name,
 /* Gives back what a parsed flag holds; a zeroed flag is fine too. */
 
 void canary_flag_clear(canary_flag_t *flag);
-
-/* flag NULL: no such flag is known.  trip NULL: no trip is known. */
-
-void canary_decide(canary_decision_t *d, const canary_flag_t *flag,
-    const canary_trip_t *trip, const canary_request_t *request);
-
 
 #endif /* CANARY_FLAG_H */

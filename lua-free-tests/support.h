@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "decide.h"
 #include "flag.h"
 #include "record.h"
 #include "str.h"

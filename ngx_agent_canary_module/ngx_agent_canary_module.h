@@ -15,6 +15,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "../canary/decide.h"
 #include "../canary/flag.h"
 #include "../canary/prices.h"
 

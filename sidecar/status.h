@@ -11,6 +11,7 @@
 
 #include "flag.h"
 #include "tally.h"
+#include "trip.h"
 
 
 #define CANARYD_FLAGS_MAX   1024

@@ -5,7 +5,7 @@
  */
 
 #include <string.h>
-#include "flag.h"
+#include "decide.h"
 #include "fuzz.h"
 
 
