@@ -4,9 +4,6 @@
 #include "record.h"
 
 
-#define CANARY_FIELD_HEADER  8
-
-
 size_t
 canary_record_field_size(const canary_field_t *field)
 {

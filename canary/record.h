@@ -17,7 +17,10 @@
 
 
 /* What a flag may hold in all: enough for 100,000 UUIDs in a list, twice. */
-#define CANARY_RECORD_MAX  8388608
+#define CANARY_RECORD_MAX    8388608
+
+/* The bytes of a field beside its name and its value. */
+#define CANARY_FIELD_HEADER  8
 
 
 typedef struct {

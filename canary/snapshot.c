@@ -1,14 +1,14 @@
 
 #include <string.h>
 #include "bytes.h"
+#include "record.h"
 #include "snapshot.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
 
-#define CANARY_SNAPSHOT_VERSION   1
-#define CANARY_ENTRY_HEADER       8
+#define CANARY_SNAPSHOT_VERSION  1
 
 
 /* Where the parts of the header begin. */
@@ -32,7 +32,7 @@ size_t
 canary_snapshot_size(uint32_t entries, size_t total)
 {
     return CANARY_SNAPSHOT_HEADER + CANARY_SECRET_LEN
-           + (size_t) entries * CANARY_ENTRY_HEADER + total;
+           + (size_t) entries * CANARY_FIELD_HEADER + total;
 }
 
 
@@ -51,11 +51,12 @@ canary_snapshot_put(char *start, const char secret[CANARY_SECRET_LEN])
 char *
 canary_snapshot_add(char *out, const canary_entry_t *entry)
 {
-    out = canary_put_u32(out, (uint32_t) entry->name.len);
-    out = canary_put_u32(out, (uint32_t) entry->packed.len);
-    out = canary_put_str(out, entry->name);
+    canary_field_t  field;
 
-    return canary_put_str(out, entry->packed);
+    field.name = entry->name;
+    field.value = entry->packed;
+
+    return canary_record_add(out, &field);
 }
 
 
@@ -164,35 +165,24 @@ canary_snapshot_walk(canary_snapshot_t s)
 int
 canary_snapshot_next(canary_snapshot_t *s, canary_entry_t *entry)
 {
-    size_t       left;
-    const char  *p;
-
-    p = s->rest.data;
-    left = s->rest.len;
+    size_t          pos;
+    canary_field_t  field;
 
     if (s->left == 0) {
-        return left == 0 ? 0 : -1;
+        return s->rest.len == 0 ? 0 : -1;
     }
 
-    if (left < CANARY_ENTRY_HEADER) {
+    pos = 0;
+
+    if (canary_record_next(s->rest, &pos, &field) != 1) {
         return -1;
     }
 
-    entry->name.len = canary_get_u32(p);
-    entry->packed.len = canary_get_u32(p + 4);
+    entry->name = field.name;
+    entry->packed = field.value;
 
-    p += CANARY_ENTRY_HEADER;
-    left -= CANARY_ENTRY_HEADER;
-
-    if (entry->name.len > left || entry->packed.len > left - entry->name.len) {
-        return -1;
-    }
-
-    entry->name.data = p;
-    entry->packed.data = p + entry->name.len;
-
-    s->rest.data = entry->packed.data + entry->packed.len;
-    s->rest.len = left - entry->name.len - entry->packed.len;
+    s->rest.data += pos;
+    s->rest.len -= pos;
     s->left--;
 
     return 1;

@@ -8,8 +8,8 @@
  *     u32       number of entries
  *     u64       length of the payload
  *     u64       XXH3_64bits of the payload
- *     payload   32 bytes of secret, then for each entry:
- *               u32 name length, u32 packed length, name, packed
+ *     payload   32 bytes of secret, then the entries: see record.h, of
+ *               each the name of a flag and what is known of it
  *
  * A damaged, shortened or lengthened file is refused as a whole.
  */
