@@ -73,6 +73,8 @@ canary_trip_read(canary_trip_t *trip, canary_str_t name, const json_t *json,
     canary_str_t   flag;
     const json_t  *value;
 
+    static const char  expected_flag[] = "expected the name of the flag";
+
     if (!json_is_object(json)) {
         canary_json_error(err, "trip", json, "expected a JSON object");
         return -1;
@@ -84,9 +86,13 @@ canary_trip_read(canary_trip_t *trip, canary_str_t name, const json_t *json,
         flag.data = json_string_value(value);
         flag.len = json_string_length(value);
 
-        if (flag.data == NULL || !canary_str_eq(flag, name)) {
-            canary_json_error(err, "trip flag", value,
-                              "expected the name of the flag");
+        if (flag.data == NULL) {
+            canary_json_error(err, "trip flag", value, expected_flag);
+            return -1;
+        }
+
+        if (!canary_str_eq(flag, name)) {
+            canary_error(err, "trip flag", flag, expected_flag);
             return -1;
         }
     }

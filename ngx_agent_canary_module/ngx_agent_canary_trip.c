@@ -198,8 +198,10 @@ ngx_agent_canary_trip_flag(ngx_agent_canary_main_conf_t *mcf,
 {
     json_t                   *root, *value;
     ngx_str_t                 name;
-    canary_str_t              text;
     ngx_agent_canary_flag_t  *flag;
+
+    static const char         expected[] = "expected a flag that "
+                                           "agent_canary names";
 
     root = canary_json_load("trip", json, "expected a JSON object", err);
     if (root == NULL) {
@@ -209,23 +211,18 @@ ngx_agent_canary_trip_flag(ngx_agent_canary_main_conf_t *mcf,
     flag = NULL;
     value = json_object_get(root, "flag");
 
-    text.data = json_string_value(value);
-    text.len = json_string_length(value);
+    if (json_is_string(value)) {
+        name.data = (u_char *) json_string_value(value);
+        name.len = json_string_length(value);
 
-    if (text.data && text.len) {
-        name.data = (u_char *) text.data;
-        name.len = text.len;
+        flag = name.len ? ngx_agent_canary_flag_find(mcf, &name) : NULL;
 
-        flag = ngx_agent_canary_flag_find(mcf, &name);
+        if (flag == NULL) {
+            canary_error(err, "flag", ngx_agent_canary_cstr(&name), expected);
+        }
 
     } else {
-        text.data = "";
-        text.len = 0;
-    }
-
-    if (flag == NULL) {
-        canary_error(err, "flag", text,
-                     "expected a flag that agent_canary names");
+        canary_json_error(err, "flag", value, expected);
     }
 
     json_decref(root);
