@@ -39,10 +39,8 @@ static ngx_agent_canary_ctx_t *ngx_agent_canary_decide(ngx_http_request_t *r,
     ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_loc_conf_t *lcf);
 static ngx_int_t ngx_agent_canary_remember(ngx_http_request_t *r,
     ngx_agent_canary_ctx_t *ctx, canary_flag_t *parsed);
-static ngx_uint_t ngx_agent_canary_header(ngx_http_request_t *r,
-    ngx_agent_canary_value_t *v, ngx_str_t *value);
-static canary_arm_e ngx_agent_canary_forced(ngx_http_request_t *r,
-    ngx_agent_canary_loc_conf_t *lcf);
+static ngx_agent_canary_aside canary_arm_e ngx_agent_canary_forced(
+    ngx_http_request_t *r, ngx_agent_canary_loc_conf_t *lcf);
 static ngx_int_t ngx_agent_canary_slot_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_agent_canary_variable(ngx_http_request_t *r,
@@ -175,7 +173,6 @@ static ngx_agent_canary_ctx_t *
 ngx_agent_canary_decide(ngx_http_request_t *r,
     ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_loc_conf_t *lcf)
 {
-    ngx_str_t                    key, tenant;
     canary_flag_t               *parsed;
     canary_request_t             request;
     ngx_agent_canary_ctx_t      *ctx;
@@ -185,14 +182,15 @@ ngx_agent_canary_decide(ngx_http_request_t *r,
     binding = lcf->binding;
     flag = binding->flag;
 
-    if (ngx_agent_canary_value(r, binding->key, &key) != NGX_OK) {
+    if (ngx_agent_canary_value(r, binding->key, &request.key) != NGX_OK) {
         return NULL;
     }
 
-    ngx_str_null(&tenant);
+    request.tenant.len = 0;
 
     if (binding->tenant
-        && ngx_agent_canary_value(r, binding->tenant, &tenant) != NGX_OK)
+        && ngx_agent_canary_value(r, binding->tenant, &request.tenant)
+           != NGX_OK)
     {
         return NULL;
     }
@@ -208,8 +206,6 @@ ngx_agent_canary_decide(ngx_http_request_t *r,
         return NULL;
     }
 
-    request.key = ngx_agent_canary_cstr(&key);
-    request.tenant = ngx_agent_canary_cstr(&tenant);
     request.override = lcf->override ? ngx_agent_canary_forced(r, lcf)
                                      : CANARY_ARM_NONE;
     request.stale = ngx_agent_canary_stale(mcf);
@@ -299,82 +295,12 @@ ngx_agent_canary_remember(ngx_http_request_t *r, ngx_agent_canary_ctx_t *ctx,
 }
 
 
-ngx_int_t
-ngx_agent_canary_value(ngx_http_request_t *r, ngx_agent_canary_value_t *v,
-    ngx_str_t *value)
-{
-    ngx_http_variable_value_t  *vv;
-
-    if (v->index == NGX_ERROR) {
-        return ngx_http_complex_value(r, &v->complex, value);
-    }
-
-    if (v->header.len && ngx_agent_canary_header(r, v, value) == 1) {
-        return NGX_OK;
-    }
-
-    vv = ngx_http_get_flushed_variable(r, v->index);
-
-    if (vv == NULL || vv->not_found) {
-        ngx_str_null(value);
-        return NGX_OK;
-    }
-
-    value->len = vv->len;
-    value->data = vv->data;
-
-    return NGX_OK;
-}
-
-
-/*
- * Finds a header by its hash.  Returns how often it is there, at most 2: what
- * repeated headers mean is for nginx to say.
- */
-
-static ngx_uint_t
-ngx_agent_canary_header(ngx_http_request_t *r, ngx_agent_canary_value_t *v,
-    ngx_str_t *value)
-{
-    ngx_uint_t        i, n;
-    ngx_table_elt_t  *h;
-    ngx_list_part_t  *part;
-
-    n = 0;
-
-    for (part = &r->headers_in.headers.part; part; part = part->next) {
-        h = part->elts;
-
-        for (i = 0; i < part->nelts; i++) {
-
-            if (h[i].hash != v->hash
-                || h[i].key.len != v->header.len
-                || h[i].lowcase_key == NULL
-                || ngx_memcmp(h[i].lowcase_key, v->header.data,
-                              v->header.len)
-                   != 0)
-            {
-                continue;
-            }
-
-            if (++n == 2) {
-                return n;
-            }
-
-            *value = h[i].value;
-        }
-    }
-
-    return n;
-}
-
-
 static canary_arm_e
 ngx_agent_canary_forced(ngx_http_request_t *r,
     ngx_agent_canary_loc_conf_t *lcf)
 {
-    ngx_str_t       value;
     canary_arm_e    arm;
+    canary_str_t    value;
     canary_error_t  err;
 
     if (ngx_agent_canary_value(r, lcf->override, &value) != NGX_OK
@@ -383,11 +309,10 @@ ngx_agent_canary_forced(ngx_http_request_t *r,
         return CANARY_ARM_NONE;
     }
 
-    arm = canary_arm_parse(ngx_agent_canary_cstr(&value));
+    arm = canary_arm_parse(value);
 
     if (arm == CANARY_ARM_NONE) {
-        canary_error(&err, "agent_canary_override",
-                     ngx_agent_canary_cstr(&value),
+        canary_error(&err, "agent_canary_override", value,
                      "expected \"baseline\", \"candidate\" or nothing");
 
         ngx_log_error(NGX_LOG_INFO, r->connection->log, 0, "%s", err.text);
@@ -476,7 +401,6 @@ static ngx_int_t
 ngx_agent_canary_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
-    ngx_str_t                     tenant;
     canary_str_t                  s;
     canary_decision_t            *d;
     ngx_agent_canary_ctx_t       *ctx;
@@ -519,14 +443,12 @@ ngx_agent_canary_variable(ngx_http_request_t *r,
         lcf = ngx_http_get_module_loc_conf(r, ngx_agent_canary_module);
 
         if (lcf->binding->tenant == NULL
-            || ngx_agent_canary_value(r, lcf->binding->tenant, &tenant)
-               != NGX_OK)
+            || ngx_agent_canary_value(r, lcf->binding->tenant, &s) != NGX_OK)
         {
             v->not_found = 1;
             return NGX_OK;
         }
 
-        s = ngx_agent_canary_cstr(&tenant);
         break;
 
     case NGX_AGENT_CANARY_VAR_PERCENT:
@@ -723,8 +645,7 @@ ngx_agent_canary_key_hash_variable(ngx_http_request_t *r,
 #if (NGX_SSL)
     u_char                        *p, md[EVP_MAX_MD_SIZE];
     unsigned int                   len;
-    ngx_str_t                      key;
-    canary_str_t                   s;
+    canary_str_t                   key;
     ngx_agent_canary_loc_conf_t   *lcf;
     ngx_agent_canary_main_conf_t  *mcf;
 
@@ -740,9 +661,9 @@ ngx_agent_canary_key_hash_variable(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    s = canary_str_trim(ngx_agent_canary_cstr(&key));
+    key = canary_str_trim(key);
 
-    if (s.len == 0) {
+    if (key.len == 0) {
         return NGX_OK;
     }
 
@@ -754,7 +675,7 @@ ngx_agent_canary_key_hash_variable(ngx_http_request_t *r,
     }
 
     if (HMAC(EVP_sha256(), mcf->zone->sh->secret, CANARY_SECRET_LEN,
-             (u_char *) s.data, s.len, md, &len)
+             (u_char *) key.data, key.len, md, &len)
         == NULL)
     {
         return NGX_ERROR;

@@ -72,11 +72,6 @@ ngx_agent_canary_ctx_t *ngx_agent_canary_decision_for(ngx_http_request_t *r,
 ngx_agent_canary_ctx_t *ngx_agent_canary_route(ngx_http_request_t *r,
     ngx_agent_canary_loc_conf_t *lcf);
 
-/* What a value with variables is for this request. */
-
-ngx_int_t ngx_agent_canary_value(ngx_http_request_t *r,
-    ngx_agent_canary_value_t *v, ngx_str_t *value);
-
 /* The answer of the limits for Redis and the sidecar right now. */
 
 canary_stale_e ngx_agent_canary_stale(ngx_agent_canary_main_conf_t *mcf);

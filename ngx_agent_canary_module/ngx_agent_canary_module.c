@@ -22,17 +22,8 @@ static char *ngx_agent_canary_conf(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_agent_canary_parameter(ngx_conf_t *cf,
     ngx_agent_canary_binding_t *binding, ngx_str_t *parameter);
-static char *ngx_agent_canary_compile(ngx_conf_t *cf, ngx_str_t *text,
-    ngx_agent_canary_value_t **value);
-static char *ngx_agent_canary_compile_variable(ngx_conf_t *cf,
-    ngx_str_t *text, ngx_agent_canary_value_t *v);
-static void ngx_agent_canary_check_headers(ngx_conf_t *cf,
-    ngx_agent_canary_main_conf_t *mcf);
-static ngx_uint_t ngx_agent_canary_is_variable(ngx_str_t *value);
 static ngx_agent_canary_flag_t *ngx_agent_canary_flag_add(ngx_conf_t *cf,
     ngx_agent_canary_main_conf_t *mcf, ngx_str_t *name);
-static char *ngx_agent_canary_value_conf(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 static char *ngx_agent_canary_errors_conf(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_agent_canary_stale_conf(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -99,7 +90,7 @@ static ngx_command_t  ngx_agent_canary_commands[] = {
 
     { ngx_string("agent_canary_override"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_agent_canary_value_conf,
+      ngx_agent_canary_value_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_agent_canary_loc_conf_t, override),
       NULL },
@@ -113,14 +104,14 @@ static ngx_command_t  ngx_agent_canary_commands[] = {
 
     { ngx_string("agent_canary_outcome"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_agent_canary_value_conf,
+      ngx_agent_canary_value_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_agent_canary_loc_conf_t, outcome),
       NULL },
 
     { ngx_string("agent_canary_cost"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_agent_canary_value_conf,
+      ngx_agent_canary_value_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_agent_canary_loc_conf_t, cost),
       NULL },
@@ -312,13 +303,13 @@ ngx_agent_canary_parameter(ngx_conf_t *cf,
     if (name.len == 3 && ngx_strncmp(name.data, "key", 3) == 0) {
 
         if (binding->key == NULL) {
-            return ngx_agent_canary_compile(cf, &value, &binding->key);
+            return ngx_agent_canary_value_compile(cf, &value, &binding->key);
         }
 
     } else if (name.len == 6 && ngx_strncmp(name.data, "tenant", 6) == 0) {
 
         if (binding->tenant == NULL) {
-            return ngx_agent_canary_compile(cf, &value, &binding->tenant);
+            return ngx_agent_canary_value_compile(cf, &value, &binding->tenant);
         }
 
     } else if (name.len == 8 && ngx_strncmp(name.data, "baseline", 8) == 0) {
@@ -343,177 +334,6 @@ ngx_agent_canary_parameter(ngx_conf_t *cf,
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "duplicate parameter \"%V\"",
                        parameter);
     return NGX_CONF_ERROR;
-}
-
-
-static char *
-ngx_agent_canary_compile(ngx_conf_t *cf, ngx_str_t *text,
-    ngx_agent_canary_value_t **value)
-{
-    ngx_agent_canary_value_t          *v;
-    ngx_http_compile_complex_value_t   ccv;
-
-    v = ngx_pcalloc(cf->pool, sizeof(ngx_agent_canary_value_t));
-    if (v == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    *value = v;
-
-    if (ngx_agent_canary_is_variable(text)) {
-        return ngx_agent_canary_compile_variable(cf, text, v);
-    }
-
-    v->index = NGX_ERROR;
-
-    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-
-    ccv.cf = cf;
-    ccv.value = text;
-    ccv.complex_value = &v->complex;
-
-    if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_agent_canary_compile_variable(ngx_conf_t *cf, ngx_str_t *text,
-    ngx_agent_canary_value_t *v)
-{
-    u_char                         *p;
-    ngx_str_t                       name;
-    ngx_uint_t                      i;
-    ngx_agent_canary_value_t      **value;
-    ngx_agent_canary_main_conf_t   *mcf;
-
-    name.len = text->len - 1;
-    name.data = text->data + 1;
-
-    v->index = ngx_http_get_variable_index(cf, &name);
-    if (v->index == NGX_ERROR) {
-        return NGX_CONF_ERROR;
-    }
-
-    if (name.len <= 5
-        || ngx_strncasecmp(name.data, (u_char *) "http_", 5) != 0)
-    {
-        return NGX_CONF_OK;
-    }
-
-    name.len -= 5;
-    name.data += 5;
-
-    p = ngx_pnalloc(cf->pool, name.len);
-    if (p == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    for (i = 0; i < name.len; i++) {
-        p[i] = (name.data[i] == '_') ? '-' : ngx_tolower(name.data[i]);
-    }
-
-    v->header.len = name.len;
-    v->header.data = p;
-    v->hash = ngx_hash_key(p, name.len);
-    v->name = text;
-
-    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_agent_canary_module);
-
-    value = ngx_array_push(&mcf->values);
-    if (value == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    *value = v;
-
-    return NGX_CONF_OK;
-}
-
-
-/*
- * The configuration may give "$http_name" a meaning of its own, with "set",
- * "map" or "auth_request_set": such a value is not the header.  And with
- * "underscores_in_headers on", "X_Name" is "$http_x_name" as well.
- */
-
-static void
-ngx_agent_canary_check_headers(ngx_conf_t *cf,
-    ngx_agent_canary_main_conf_t *mcf)
-{
-    ngx_flag_t                   underscores;
-    ngx_uint_t                   i, n;
-    ngx_hash_key_t              *key;
-    ngx_agent_canary_value_t   **value;
-    ngx_http_core_srv_conf_t   **cscf;
-    ngx_http_core_main_conf_t   *cmcf;
-
-    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
-
-    key = cmcf->variables_keys->keys.elts;
-    cscf = cmcf->servers.elts;
-    value = mcf->values.elts;
-
-    underscores = 0;
-
-    for (i = 0; i < cmcf->servers.nelts; i++) {
-        underscores |= cscf[i]->underscores_in_headers;
-    }
-
-    for (i = 0; i < mcf->values.nelts; i++) {
-
-        if (underscores) {
-            value[i]->header.len = 0;
-            continue;
-        }
-
-        for (n = 0; n < cmcf->variables_keys->keys.nelts; n++) {
-
-            if (key[n].key.len == value[i]->name->len - 1
-                && ngx_strncasecmp(key[n].key.data, value[i]->name->data + 1,
-                                   key[n].key.len)
-                   == 0)
-            {
-                value[i]->header.len = 0;
-                break;
-            }
-        }
-    }
-}
-
-
-static ngx_uint_t
-ngx_agent_canary_is_variable(ngx_str_t *value)
-{
-    u_char      ch;
-    ngx_uint_t  i;
-
-    if (value->len < 2 || value->data[0] != '$') {
-        return 0;
-    }
-
-    /* "$1" is a capture */
-
-    if (value->data[1] >= '0' && value->data[1] <= '9') {
-        return 0;
-    }
-
-    for (i = 1; i < value->len; i++) {
-        ch = value->data[i];
-
-        if ((ch >= 'A' && ch <= 'Z') || (ch >= 'a' && ch <= 'z')
-            || (ch >= '0' && ch <= '9') || ch == '_')
-        {
-            continue;
-        }
-
-        return 0;
-    }
-
-    return 1;
 }
 
 
@@ -553,33 +373,6 @@ ngx_agent_canary_flag_find(ngx_agent_canary_main_conf_t *mcf, ngx_str_t *name)
     return (ngx_agent_canary_flag_t *)
                ngx_str_rbtree_lookup(&mcf->names, name,
                                      ngx_crc32_short(name->data, name->len));
-}
-
-
-/* agent_canary_override, _outcome and _cost: a value with variables, or off */
-
-static char *
-ngx_agent_canary_value_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    char  *p = conf;
-
-    ngx_str_t                  *value;
-    ngx_agent_canary_value_t  **v;
-
-    v = (ngx_agent_canary_value_t **) (p + cmd->offset);
-
-    if (*v != NGX_CONF_UNSET_PTR) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    if (ngx_strcmp(value[1].data, "off") == 0) {
-        *v = NULL;
-        return NGX_CONF_OK;
-    }
-
-    return ngx_agent_canary_compile(cf, &value[1], v);
 }
 
 
@@ -726,7 +519,7 @@ ngx_agent_canary_postconfiguration(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    ngx_agent_canary_check_headers(cf, mcf);
+    ngx_agent_canary_values_check(cf, &mcf->values);
 
     if (ngx_agent_canary_find_upstreams(cf, mcf) != NGX_OK
         || ngx_agent_canary_observe_init(cf) != NGX_OK

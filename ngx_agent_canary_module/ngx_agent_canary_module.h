@@ -18,6 +18,7 @@
 #include "../canary/decide.h"
 #include "../canary/flag.h"
 #include "../canary/prices.h"
+#include "ngx_agent_canary_value.h"
 
 
 #define NGX_AGENT_CANARY_VERSION  "0.1.0"
@@ -29,6 +30,9 @@ typedef struct ngx_agent_canary_link_s   ngx_agent_canary_link_t;
 typedef struct ngx_agent_canary_state_s  ngx_agent_canary_state_t;
 typedef struct ngx_agent_canary_block_s  ngx_agent_canary_block_t;
 
+
+/* what few requests need stays out of the way of all the others */
+#define ngx_agent_canary_aside     __attribute__((noinline))
 
 /* of a process that found every slot for tallies taken */
 #define NGX_AGENT_CANARY_NO_SLOT  ((ngx_uint_t) -1)
@@ -85,21 +89,6 @@ typedef struct {
     ngx_int_t                    slot;      /* of the request's decisions in
                                                r->variables */
 } ngx_agent_canary_main_conf_t;
-
-
-/*
- * A value with variables.  The usual one is nothing but "$name", and that a
- * header: both are noted, which spares every request the script engine and a
- * slow comparison of names.
- */
-
-typedef struct {
-    ngx_http_complex_value_t     complex;
-    ngx_int_t                    index;     /* NGX_ERROR: not one variable */
-    ngx_str_t                    header;    /* in lower case; empty: none */
-    ngx_uint_t                   hash;      /* of the header */
-    ngx_str_t                   *name;      /* "$http_..." */
-} ngx_agent_canary_value_t;
 
 
 /* One agent_canary directive. */

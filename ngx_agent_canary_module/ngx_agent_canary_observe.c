@@ -14,9 +14,6 @@
 /* how long a cap of costs holds, in milliseconds */
 #define NGX_AGENT_CANARY_CAP_INTERVAL   5000
 
-/* what few requests need stays out of the way of all the others */
-#define ngx_agent_canary_aside          __attribute__((noinline))
-
 /* USD: a single request above this is a mistake of whoever reports it */
 #define NGX_AGENT_CANARY_COST_MAX       1000000
 
@@ -428,9 +425,8 @@ static void
 ngx_agent_canary_observe_outcome(ngx_agent_canary_ctx_t *ctx,
     canary_tally_t *t)
 {
-    ngx_str_t            value;
     ngx_uint_t           i;
-    canary_str_t         word;
+    canary_str_t         value;
     ngx_http_request_t  *r;
 
     r = ctx->request;
@@ -441,10 +437,8 @@ ngx_agent_canary_observe_outcome(ngx_agent_canary_ctx_t *ctx,
         return;
     }
 
-    word = ngx_agent_canary_cstr(&value);
-
     for (i = 0; i < NGX_AGENT_CANARY_OUTCOMES; i++) {
-        if (canary_str_eq(word, ngx_agent_canary_outcomes[i])) {
+        if (canary_str_eq(value, ngx_agent_canary_outcomes[i])) {
             break;
         }
     }
@@ -468,9 +462,9 @@ ngx_agent_canary_observe_outcome(ngx_agent_canary_ctx_t *ctx,
 
     default:
         ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
-                      "agent_canary_outcome \"%V\" is ignored: expected "
+                      "agent_canary_outcome \"%*s\" is ignored: expected "
                       "\"success\", \"error\", \"denied\", \"escalated\" "
-                      "or nothing", &value);
+                      "or nothing", value.len, value.data);
         return;
     }
 
@@ -558,8 +552,8 @@ static ngx_int_t
 ngx_agent_canary_observe_reported(ngx_agent_canary_ctx_t *ctx, double *usd)
 {
     double               scale;
-    ngx_str_t            value;
     ngx_uint_t           i, digits, fraction;
+    canary_str_t         value;
     ngx_http_request_t  *r;
 
     r = ctx->request;
@@ -606,9 +600,9 @@ ngx_agent_canary_observe_reported(ngx_agent_canary_ctx_t *ctx, double *usd)
     }
 
     ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
-                  "agent_canary_cost \"%V\" is ignored: expected USD as "
+                  "agent_canary_cost \"%*s\" is ignored: expected USD as "
                   "a decimal of at most %d, such as \"0.0125\"",
-                  &value, NGX_AGENT_CANARY_COST_MAX);
+                  value.len, value.data, NGX_AGENT_CANARY_COST_MAX);
 
     return NGX_ERROR;
 }
