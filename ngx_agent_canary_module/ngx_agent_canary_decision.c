@@ -35,8 +35,9 @@ typedef enum {
 } ngx_agent_canary_variable_e;
 
 
-static ngx_agent_canary_ctx_t *ngx_agent_canary_decide(ngx_http_request_t *r,
-    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_loc_conf_t *lcf);
+static ngx_inline ngx_agent_canary_ctx_t *ngx_agent_canary_decide(
+    ngx_http_request_t *r, ngx_agent_canary_main_conf_t *mcf,
+    ngx_agent_canary_loc_conf_t *lcf);
 static ngx_int_t ngx_agent_canary_remember(ngx_http_request_t *r,
     ngx_agent_canary_ctx_t *ctx, canary_flag_t *parsed);
 static ngx_agent_canary_aside canary_arm_e ngx_agent_canary_forced(
@@ -169,7 +170,7 @@ ngx_agent_canary_decision_for(ngx_http_request_t *r,
 }
 
 
-static ngx_agent_canary_ctx_t *
+static ngx_inline ngx_agent_canary_ctx_t *
 ngx_agent_canary_decide(ngx_http_request_t *r,
     ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_loc_conf_t *lcf)
 {
