@@ -528,6 +528,140 @@ the_trip_wins_in_every_order(void **state)
 }
 
 
+/* One user whom the latch alone keeps away: the flag is at 100 %. */
+
+static int
+lets_in(const canary_known_t *known)
+{
+    canary_flag_t      flag;
+    canary_error_t     err;
+    canary_request_t   request;
+    canary_decision_t  d;
+
+    if (known->record.len == 0) {
+        return 0;
+    }
+
+    request = (canary_request_t) { 0 };
+    request.override = CANARY_ARM_NONE;
+    request.key = S("user-1");
+
+    assert_int_equal(canary_flag_parse(&flag, name, known->record, NULL,
+                                       &err), 0);
+    canary_decide(&d, &flag, known->latched ? &known->latch : NULL, &request);
+    canary_flag_clear(&flag);
+
+    return d.arm == CANARY_ARM_CANDIDATE;
+}
+
+
+/*
+ * An owner who writes blindly, and deletes and overwrites the trip, races a
+ * guard who sets it in Redis or posts it to the node, while the link fails
+ * now and then: once the node has seen the trip, nobody is let in until the
+ * epoch is raised.
+ */
+
+static void
+the_trip_never_loses_a_race(void **state)
+{
+    shelf_t            shelf = { 0 };
+    unsigned           round, step, seen, seen_rounds;
+    canary_str_t       records[6], higher, stored, trip;
+    canary_known_t     known;
+    canary_reading_t   reading;
+
+    static const canary_str_t  latch = canary_str("{\"epoch\":3}");
+
+    static const canary_str_t  trips[] = {
+        canary_str(""),
+        canary_str("{\"epoch\":3}"),
+        canary_str("{\"epoch\":2}"),
+        canary_str("{\"epoch\":3,\"percent\":100}"),
+        canary_str("{\"epoch\":-3}"),
+    };
+
+    (void) state;
+
+    records[0] = record(&shelf, "percent=100", "epoch=3");
+    records[1] = record(&shelf, "percent=25", "epoch=3");
+    records[2] = record(&shelf, "percent=100", "epoch=2");
+    records[3] = record(&shelf, "percent=101", "epoch=4");
+    records[4] = record(&shelf, "percent=100", "allow=[\"user-1\"]");
+    records[5] = S("");
+    higher = record(&shelf, "percent=100", "epoch=4");
+
+    seen_rounds = 0;
+
+    for (round = 0; round < 100000; round++) {
+        known = apply((canary_known_t) { 0 }, reading_of(records[0], S("")));
+        assert_true(lets_in(&known));
+
+        stored = records[0];
+        trip = S("");
+        seen = 0;
+
+        for (step = 4 + random_below(9); step > 0; step--) {
+
+            switch (random_below(6)) {
+
+            case 0:
+                stored = records[random_below(6)];
+                break;
+
+            case 1:
+                trip = trips[random_below(5)];
+                break;
+
+            case 2:
+                trip = latch;
+                break;
+
+            case 3:
+                canary_known_trip(&known, name, latch);
+                seen = 1;
+                break;
+
+            default:
+                reading = reading_of(stored, trip);
+                reading.inited = random_below(4) > 0;
+
+                if (random_below(8) == 0) {
+                    reading.error = S("WRONGTYPE");
+                }
+
+                if (random_below(8) == 0) {
+                    reading.trip_error = S("WRONGTYPE");
+
+                } else if (canary_str_eq(trip, latch)) {
+                    seen = 1;
+                }
+
+                known = apply(known, reading);
+            }
+
+            if (seen) {
+                assert_int_equal(known.latched, 1);
+                assert_true(known.latch.epoch >= known.epoch);
+                assert_int_equal(known.latch.percent, 0);
+            }
+        }
+
+        if (seen) {
+            assert_false(lets_in(&known));
+            seen_rounds++;
+        }
+
+        known = apply(known, reading_of(higher, trip));
+        assert_true(lets_in(&known));
+    }
+
+    assert_true(seen_rounds > 50000);
+
+    shelf_free(&shelf);
+}
+
+
 /*
  * After any history, a reading that is faulty in its flag, in its trip or in
  * both makes nobody a candidate who was none.
@@ -827,6 +961,7 @@ main(void)
         cmocka_unit_test(a_trip_is_kept_until_one_beats_it),
         cmocka_unit_test(the_latch_does_not_depend_on_the_order),
         cmocka_unit_test(the_trip_wins_in_every_order),
+        cmocka_unit_test(the_trip_never_loses_a_race),
         cmocka_unit_test(a_fault_never_raises_the_share),
         cmocka_unit_test(a_later_trip_gives_nothing_back),
         cmocka_unit_test(packing_keeps_everything),
