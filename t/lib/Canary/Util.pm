@@ -83,16 +83,17 @@ sub pause {
 }
 
 
-# The true value of the condition, or nothing when the time is over.
+# The true value of the condition, or nothing when the time is over.  Who
+# waits a thousand times looks more often than every hundredth of a second.
 sub wait_until {
-    my ($seconds, $condition) = @_;
+    my ($seconds, $condition, $step) = @_;
     my $deadline = time + $seconds * slow();
 
     while (1) {
         my $value = $condition->();
         return $value if $value;
         return if time > $deadline;
-        pause();
+        pause($step);
     }
 }
 
