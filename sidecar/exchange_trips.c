@@ -76,10 +76,16 @@ canaryd_exchange_trips(canaryd_exchange_t *e)
 }
 
 
+/*
+ * Trips of others come by way of the own nginx.  When that is cut off from
+ * Redis, they are looked for, to be handed on to it.
+ */
+
 static canaryd_trip_job_t *
 canaryd_trips_list(canaryd_t *d, unsigned *n)
 {
     unsigned             i;
+    canaryd_flag_t      *f;
     canaryd_trip_job_t  *job;
 
     *n = 0;
@@ -88,7 +94,9 @@ canaryd_trips_list(canaryd_t *d, unsigned *n)
     (void) pthread_mutex_lock(&d->lock);
 
     for (i = 0; i < d->n; i++) {
-        if (!canaryd_flag_latched(d->flag[i])) {
+        f = d->flag[i];
+
+        if (!canaryd_flag_latched(f) && (d->nginx_fresh || !f->known)) {
             continue;
         }
 
@@ -100,7 +108,7 @@ canaryd_trips_list(canaryd_t *d, unsigned *n)
             }
         }
 
-        memcpy(job[(*n)++].name, d->flag[i]->name, sizeof(job->name));
+        memcpy(job[(*n)++].name, f->name, sizeof(job->name));
     }
 
     (void) pthread_mutex_unlock(&d->lock);
