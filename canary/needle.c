@@ -1,25 +1,16 @@
 
-#include <stdint.h>
 #include <string.h>
+#include "block.h"
 #include "needle.h"
 
 
 /*
  * All that matters begins with a quote and one of the letters r s u (or m,
- * for a model), or has "rr", or is spelled with an escape.  Blocks are
- * compared at once with the vector types of gcc and clang, which need no
- * particular CPU; the few places that are left are looked at one by one.
+ * for a model), or has "rr", or is spelled with an escape.  The few places
+ * that are left by this are looked at one by one.
  */
 
-#define CANARY_NEEDLE_BLOCK  16
 #define CANARY_NEEDLE_GROUP  4              /* blocks */
-
-typedef unsigned char  canary_needle_block_t
-    __attribute__ ((vector_size (CANARY_NEEDLE_BLOCK)));
-
-/* Every place in a block has a byte in its hits: the high bit is set. */
-#define CANARY_NEEDLE_HIGHS  0x8080808080808080ULL
-
 
 /* What is made twice, for either value of model. */
 #define canary_needle_inline                                                  \
@@ -32,8 +23,9 @@ typedef unsigned char  canary_needle_block_t
      && memcmp(p, literal, canary_needle_len(literal)) == 0)
 
 
-static const char *canary_needle_check(const char *p, const uint64_t *word,
-    unsigned blocks, const char *end, unsigned model);
+static const char *canary_needle_check(const char *p,
+    const canary_block_t *hits, size_t blocks, const char *end,
+    unsigned model);
 static const char *canary_needle_bytes(const char *p, const char *end,
     unsigned model);
 static int canary_needle_at(const char *p, const char *end, unsigned model);
@@ -42,95 +34,86 @@ static int canary_needle_failed(const char *p, const char *end);
 static const char *canary_needle_value(const char *p, const char *end);
 
 
-canary_needle_inline canary_needle_block_t
+canary_needle_inline canary_block_t
 canary_needle_hits(const char *p, unsigned model)
 {
-    canary_needle_block_t  a, b, letter;
+    canary_block_t  a, b, letter;
 
-    memcpy(&a, p, sizeof(a));
-    memcpy(&b, p + 1, sizeof(b));
+    a = canary_block(p);
+    b = canary_block(p + 1);
 
     /* the mask makes an r of an s */
 
-    letter = (canary_needle_block_t) (((b & 0xfe) == 'r') | (b == 'u'));
+    letter = (canary_block_t) (((b & 0xfe) == 'r') | (b == 'u'));
 
     if (model) {
-        letter |= (canary_needle_block_t) (b == 'm');
+        letter |= (canary_block_t) (b == 'm');
     }
 
-    return ((canary_needle_block_t) (a == '"') & letter)
-           | (canary_needle_block_t) ((a == 'r') & (b == 'r'))
-           | (canary_needle_block_t) (a == '\\');
+    return ((canary_block_t) (a == '"') & letter)
+           | (canary_block_t) ((a == 'r') & (b == 'r'))
+           | (canary_block_t) (a == '\\');
 }
 
 
-/* Where a place of one block is hit, that of every block is looked at. */
+/* Looks at that many blocks. */
 
 canary_needle_inline const char *
-canary_needle_group(const char *p, const char *end, unsigned model)
+canary_needle_look(const char *p, size_t blocks, const char *end,
+    unsigned model)
 {
-    uint64_t               word[2];
-    canary_needle_block_t  hits;
+    size_t          i;
+    canary_block_t  any, hits[CANARY_NEEDLE_GROUP];
 
-    static const ptrdiff_t  block = CANARY_NEEDLE_BLOCK;
+    any = hits[0] = canary_needle_hits(p, model);
 
-    hits = canary_needle_hits(p, model)
-           | canary_needle_hits(p + block, model)
-           | canary_needle_hits(p + 2 * block, model)
-           | canary_needle_hits(p + 3 * block, model);
-
-    memcpy(word, &hits, sizeof(word));
-
-    if ((word[0] | word[1]) == 0) {
-        return NULL;
+    for (i = 1; i < blocks; i++) {
+        hits[i] = canary_needle_hits(p + i * CANARY_BLOCK, model);
+        any |= hits[i];
     }
 
-    return canary_needle_check(p, word, CANARY_NEEDLE_GROUP, end, model);
+    return canary_block_any(any)
+           ? canary_needle_check(p, hits, blocks, end, model) : NULL;
 }
 
 
-canary_needle_inline const char *
-canary_needle_block(const char *p, const char *end, unsigned model)
-{
-    uint64_t               word[2];
-    canary_needle_block_t  hits;
-
-    hits = canary_needle_hits(p, model);
-
-    memcpy(word, &hits, sizeof(word));
-
-    return canary_needle_check(p, word, 1, end, model);
-}
-
-
-/* A block is looked at together with the byte after it. */
+/*
+ * A block is looked at together with the byte after it, and the last one may
+ * overlap the one before.
+ */
 
 canary_needle_inline const char *
 canary_needle_scan(const char *p, const char *end, unsigned model)
 {
-    const char  *found;
+    const char  *found, *last;
 
-    static const ptrdiff_t  block = CANARY_NEEDLE_BLOCK;
-    static const ptrdiff_t  group = (ptrdiff_t) CANARY_NEEDLE_BLOCK
+    static const ptrdiff_t  block = CANARY_BLOCK;
+    static const ptrdiff_t  group = (ptrdiff_t) CANARY_BLOCK
                                     * CANARY_NEEDLE_GROUP;
 
-    for (/* void */; end - p > group; p += group) {
-        found = canary_needle_group(p, end, model);
+    if (end - p <= block) {
+        return canary_needle_bytes(p, end, model);
+    }
+
+    last = end - block - 1;
+
+    for (/* void */; last - p >= group - block; p += group) {
+        found = canary_needle_look(p, CANARY_NEEDLE_GROUP, end, model);
 
         if (found) {
             return found;
         }
     }
 
-    for (/* void */; end - p > block; p += block) {
-        found = canary_needle_block(p, end, model);
+    for (/* void */; p < last; p += block) {
+        found = canary_needle_look(p, 1, end, model);
 
         if (found) {
             return found;
         }
     }
 
-    return canary_needle_bytes(p, end, model);
+    return canary_needle_look(last, 1, end, model);
 }
 
 
@@ -149,38 +132,34 @@ canary_needle_find(const char *p, size_t len, unsigned model)
 /* Returns the first needle of those that the hits may be. */
 
 static const char *
-canary_needle_check(const char *p, const uint64_t *word, unsigned blocks,
+canary_needle_check(const char *p, const canary_block_t *hits, size_t blocks,
     const char *end, unsigned model)
 {
-    unsigned     i, k;
-    uint64_t     hits;
-    const char  *at, *first;
+    size_t       i;
+    unsigned     k;
+    uint64_t     bits;
+    const char  *at;
 
-    first = NULL;
+    for (i = 0; i < blocks; i++, p += CANARY_BLOCK) {
 
-    for (i = 0; i < 2; i++, p += sizeof(hits)) {
+        if (!canary_block_any(hits[i])) {
+            continue;
+        }
 
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-        hits = __builtin_bswap64(word[i]);
-#else
-        hits = word[i];
-#endif
+        for (k = 0; k < CANARY_BLOCK_WORDS; k++) {
+            bits = canary_block_bits(hits[i], k);
 
-        for (hits &= CANARY_NEEDLE_HIGHS; hits; hits &= hits - 1) {
-            at = p + __builtin_ctzll(hits) / 8;
+            for (/* void */; bits; bits &= bits - 1) {
+                at = p + k * sizeof(bits) + canary_block_at(bits);
 
-            for (k = 0; k < blocks; k++, at += CANARY_NEEDLE_BLOCK) {
-                if ((*at == '"' || *at == '\\' || *at == 'r')
-                    && canary_needle_at(at, end, model)
-                    && (first == NULL || at < first))
-                {
-                    first = at;
+                if (canary_needle_at(at, end, model)) {
+                    return at;
                 }
             }
         }
     }
 
-    return first;
+    return NULL;
 }
 
 

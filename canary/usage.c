@@ -1,5 +1,6 @@
 
 #include <string.h>
+#include "block.h"
 #include "needle.h"
 #include "usage.h"
 #include "usage_document.h"
@@ -46,6 +47,7 @@ static const char *canary_usage_event_ends(const canary_usage_reader_t *r,
     const char *start, const char *p, const char *end);
 static const char *canary_usage_last_end(const canary_usage_reader_t *r,
     const char *start, const char *end);
+static const char *canary_usage_last_lf(const char *start, const char *p);
 static void canary_usage_read_all(canary_usage_reader_t *r, const char *p,
     const char *end);
 static const char *canary_usage_read(canary_usage_reader_t *r, const char *p,
@@ -364,12 +366,36 @@ canary_usage_last_end(const canary_usage_reader_t *r, const char *start,
     const char  *p;
 
     for (p = end; p > start; p--) {
-        if (p[-1] == '\n' && canary_usage_is_end(r, start, p - 1)) {
+        p = canary_usage_last_lf(start, p);
+
+        if (p == start || canary_usage_is_end(r, start, p - 1)) {
             return p;
         }
     }
 
     return start;
+}
+
+
+/* What follows the last line feed before p, or start. */
+
+static const char *
+canary_usage_last_lf(const char *start, const char *p)
+{
+    static const ptrdiff_t  block = CANARY_BLOCK;
+
+    while (p - start >= block
+           && !canary_block_any((canary_block_t)
+                                (canary_block(p - block) == '\n')))
+    {
+        p -= block;
+    }
+
+    while (p > start && p[-1] != '\n') {
+        p--;
+    }
+
+    return p;
 }
 
 
