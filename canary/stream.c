@@ -1,11 +1,7 @@
 
 #include <string.h>
+#include "block.h"
 #include "stream.h"
-
-
-/* Eight bytes at a time. */
-#define CANARY_STREAM_ONES   0x0101010101010101ULL
-#define CANARY_STREAM_HIGHS  0x8080808080808080ULL
 
 
 typedef enum {
@@ -140,7 +136,9 @@ canary_stream_structure(canary_stream_t *s, const char *p, const char *end)
     while (p < end && s->state <= CANARY_STREAM_DONE) {
         c = *p++;
 
-        if (c == ' ' || c == '\n' || c == '\t' || c == '\r') {
+        if ((unsigned char) c <= ' '
+            && (c == ' ' || c == '\n' || c == '\t' || c == '\r'))
+        {
             continue;
         }
 
@@ -410,31 +408,24 @@ canary_stream_in_string(canary_stream_t *s, const char *p, const char *end)
 static const char *
 canary_stream_plain(const char *p, const char *end)
 {
-    uint64_t       found, quote, slash, word;
-    unsigned char  c;
+    unsigned        i;
+    uint64_t        bits;
+    unsigned char   c;
+    canary_block_t  block, hits;
 
-    while (end - p >= (ptrdiff_t) sizeof(word)) {
-        memcpy(&word, p, sizeof(word));
+    for (/* void */; end - p >= CANARY_BLOCK; p += CANARY_BLOCK) {
+        block = canary_block(p);
+        hits = (canary_block_t) (block == '"')
+               | (canary_block_t) (block == '\\')
+               | (canary_block_t) (block < 0x20);
 
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-        word = __builtin_bswap64(word);
-#endif
+        for (i = 0; i < CANARY_BLOCK_WORDS; i++) {
+            bits = canary_block_bits(hits, i);
 
-        quote = word ^ (CANARY_STREAM_ONES * '"');
-        slash = word ^ (CANARY_STREAM_ONES * '\\');
-
-        /* a borrow makes a byte wrong only above one that was found */
-
-        found = (((quote - CANARY_STREAM_ONES) & ~quote)
-                 | ((slash - CANARY_STREAM_ONES) & ~slash)
-                 | ((word - CANARY_STREAM_ONES * 0x20) & ~word))
-                & CANARY_STREAM_HIGHS;
-
-        if (found) {
-            return p + __builtin_ctzll(found) / 8;
+            if (bits) {
+                return p + i * sizeof(bits) + canary_block_at(bits);
+            }
         }
-
-        p += sizeof(word);
     }
 
     for (/* void */; p < end; p++) {
@@ -635,9 +626,8 @@ canary_stream_in_number(canary_stream_t *s, const char *p, const char *end)
     const char  *start;
 
     start = p;
-    state = s->state;
 
-    for (/* void */; p < end; p++) {
+    do {
         state = canary_stream_number_next(s->state, *p);
 
         if (state == CANARY_STREAM_NEXT || state == CANARY_STREAM_BROKEN) {
@@ -645,7 +635,20 @@ canary_stream_in_number(canary_stream_t *s, const char *p, const char *end)
         }
 
         s->state = (uint8_t) state;
-    }
+        p++;
+
+        /* any number of digits is the same as one */
+
+        if (state == CANARY_STREAM_DIGITS
+            || state == CANARY_STREAM_FRACTION
+            || state == CANARY_STREAM_EXPONENT_DIGITS)
+        {
+            while (p < end && *p >= '0' && *p <= '9') {
+                p++;
+            }
+        }
+
+    } while (p < end);
 
     if (s->keep) {
         canary_stream_keep(s, start, (size_t) (p - start));
