@@ -55,6 +55,7 @@ static ngx_int_t ngx_agent_canary_answer_variable(ngx_http_request_t *r,
     uintptr_t data);
 static ngx_int_t ngx_agent_canary_upstream_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_uint_t ngx_agent_canary_passing(ngx_http_request_t *r);
 static ngx_int_t ngx_agent_canary_key_hash_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 
@@ -603,18 +604,13 @@ ngx_agent_canary_upstream_variable(ngx_http_request_t *r,
     ngx_agent_canary_ctx_t       *ctx;
     ngx_agent_canary_loc_conf_t  *lcf;
 
-    /*
-     * proxy_pass and its like evaluate it after they made r->upstream; a log
-     * of a request that ended before does not.
-     */
-
     lcf = ngx_http_get_module_loc_conf(r, ngx_agent_canary_module);
 
     ctx = NULL;
 
     if (lcf->binding) {
-        ctx = r->upstream ? ngx_agent_canary_route(r, lcf)
-                          : ngx_agent_canary_decision(r);
+        ctx = ngx_agent_canary_passing(r) ? ngx_agent_canary_route(r, lcf)
+                                          : ngx_agent_canary_decision(r);
     }
 
     if (ctx == NULL) {
@@ -631,6 +627,27 @@ ngx_agent_canary_upstream_variable(ngx_http_request_t *r,
     v->not_found = 0;
 
     return NGX_OK;
+}
+
+
+/*
+ * proxy_pass and its like evaluate where to pass a request after they made
+ * r->upstream and before they filled it.  Whoever asks at another time, as a
+ * header or a log does, sends it nowhere.
+ */
+
+static ngx_uint_t
+ngx_agent_canary_passing(ngx_http_request_t *r)
+{
+    ngx_agent_canary_main_conf_t  *mcf;
+
+    if (r->upstream == NULL || r->upstream->create_request) {
+        return 0;
+    }
+
+    mcf = ngx_http_get_module_main_conf(r, ngx_agent_canary_module);
+
+    return !ngx_agent_canary_over(r, mcf);
 }
 
 

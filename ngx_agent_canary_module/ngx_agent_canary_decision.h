@@ -72,6 +72,13 @@ ngx_agent_canary_ctx_t *ngx_agent_canary_decision_for(ngx_http_request_t *r,
 ngx_agent_canary_ctx_t *ngx_agent_canary_route(ngx_http_request_t *r,
     ngx_agent_canary_loc_conf_t *lcf);
 
+/*
+ * Whether the request is being logged: it goes nowhere any more.  The slot of
+ * its decisions is nobody else's, and so is this bit.
+ */
+
+#define ngx_agent_canary_over(r, mcf)  ((r)->variables[(mcf)->slot].valid)
+
 /* The answer of the limits for Redis and the sidecar right now. */
 
 canary_stale_e ngx_agent_canary_stale(ngx_agent_canary_main_conf_t *mcf);

@@ -166,6 +166,8 @@ ngx_agent_canary_observe_handler(ngx_http_request_t *r)
 
     mcf = ngx_http_get_module_main_conf(r, ngx_agent_canary_module);
 
+    ngx_agent_canary_over(r, mcf) = 1;
+
     ctx = (ngx_agent_canary_ctx_t *) r->variables[mcf->slot].data;
 
     for (next = NULL; ctx; ctx = ctx->next) {

@@ -19,7 +19,7 @@ use Canary::Ledger;
 use Canary::Process qw(alive);
 use Canary::Script qw(answer chunk hang head reset wait_file);
 use Canary::Story;
-use Canary::Util qw(free_port slow spew wait_until);
+use Canary::Util qw(free_port slow slurp spew wait_until);
 
 use constant HEAD_MS => 300;                # proxy_read_timeout below
 
@@ -103,6 +103,7 @@ $story->{http} = <<"END";
     agent_canary_cost \$upstream_http_x_cost;
     proxy_read_timeout @{[HEAD_MS * slow()]}ms;
     proxy_next_upstream off;
+    log_format told '\$uri \$agent_canary_upstream';
 END
 
 my %location = (
@@ -119,6 +120,7 @@ my %location = (
     mirrored => 'mirror /mirror;',
     checked => 'auth_request /check;',
     logged => 'log_subrequest on; auth_request /check;',
+    told => 'agent_canary_deadline 150ms; access_log told.log told;',
 );
 
 sub place {
@@ -144,6 +146,13 @@ $story->{server} = join('', map { place($_, $both, $location{$_}) }
             agent_canary fate key=$http_x_user_id baseline=b candidate=c;
             proxy_pass http://$agent_canary_upstream;
             add_header X-Upstream $agent_canary_upstream;
+        }
+        location /elsewhere/ {
+            agent_canary fate key=$http_x_user_id baseline=b candidate=c;
+            agent_canary_deadline 150ms;
+            access_log told.log told;
+            add_header X-Upstream $agent_canary_upstream;
+            proxy_pass http://b;
         }
         location = /sorry { return 200 "sorry"; }
         location @other { proxy_pass http://b; }
@@ -310,6 +319,28 @@ fate('candidate', "/$_/ok", 200, {}) for qw(mirrored checked logged);
 fate('candidate', '/logged/broken', 500, { errors_status => 1 });
 fate('candidate', '/guarded/ok', 502, {});
 fate('candidate', '/guarded_by_error/ok', 500, { errors_status => 1 });
+
+
+# -- told of, but never there -------------------------------------------------
+
+# whoever is logged with his arm does not go there for that: he may have gone
+# elsewhere, or have given up in the middle of his question
+sub told {
+    my ($line) = @_;
+    my $log = "$nginx->{home}/told.log";
+    ok(wait_until(5, sub { (slurp($log) // '') =~ /^\Q$line\E$/m }),
+       "logged: $line") or diag(slurp($log));
+}
+
+$nginx->get('/elsewhere/ok', 'X-User-Id' => 'c');
+told('/elsewhere/ok c');
+my $upload = Canary::HTTP::connect_to($nginx->address);
+syswrite $upload, "POST /told/upload HTTP/1.1\r\nHost: localhost\r\n"
+    . "X-User-Id: c\r\nContent-Length: 100\r\n\r\nhalf of";
+close $upload;
+told('/told/upload c');
+$ledger->check('which counts as nothing, and is not in flight');
+fate('candidate', '/told/ok', 200, {});
 
 
 # -- outcome ------------------------------------------------------------------
