@@ -392,6 +392,8 @@ ngx_agent_canary_zone_import(ngx_agent_canary_zone_t *zone,
     zone->sh->synced = old->sh->synced;
     zone->sh->created = old->sh->created;
     zone->sh->confirmed = old->sh->confirmed;
+    zone->sh->guarded = old->sh->guarded;
+    ngx_memcpy(zone->sh->guard, old->sh->guard, sizeof(old->sh->guard));
     ngx_memcpy(zone->sh->secret, old->sh->secret, CANARY_SECRET_LEN);
 
     flag = zone->conf->flags.elts;

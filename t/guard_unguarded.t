@@ -54,4 +54,12 @@ ok(wait_until(8, sub { reason() eq 'stale' }), 'one that hangs is none');
 $sidecar->process->signal('CONT');
 ok(wait_until(5, sub { reason() eq 'split' }), 'until it goes on');
 
+# a zone of another size remembers it: only a sidecar that is gone tells
+my $http = $story->http_conf =~ s/canary:4m/canary:5m/r;
+$sidecar->stop;
+ok($nginx->reload(http => $http), 'reload with a larger zone');
+is($nginx->status->{guard}{name}, 'guard-a',
+   'it knows the sidecar that was there');
+$sidecar->start;
+
 $story->end;
