@@ -240,7 +240,7 @@ ngx_agent_canary_decide(ngx_http_request_t *r,
 
 ngx_agent_canary_ctx_t *
 ngx_agent_canary_route(ngx_http_request_t *r,
-    ngx_agent_canary_loc_conf_t *lcf)
+    ngx_agent_canary_loc_conf_t *lcf, ngx_uint_t ahead)
 {
     ngx_agent_canary_ctx_t        *ctx;
     ngx_agent_canary_main_conf_t  *mcf;
@@ -252,6 +252,11 @@ ngx_agent_canary_route(ngx_http_request_t *r,
     if (ctx && !ctx->routed) {
         ctx->routed = 1;
         ngx_agent_canary_observe_begin(r, mcf, lcf, ctx);
+    }
+
+    if (ctx && ctx->block && ctx->request == r) {
+        ctx->round = r->upstream_states ? r->upstream_states->nelts + ahead
+                                        : 0;
     }
 
     return ctx;
@@ -609,7 +614,7 @@ ngx_agent_canary_upstream_variable(ngx_http_request_t *r,
     ctx = NULL;
 
     if (lcf->binding) {
-        ctx = ngx_agent_canary_passing(r) ? ngx_agent_canary_route(r, lcf)
+        ctx = ngx_agent_canary_passing(r) ? ngx_agent_canary_route(r, lcf, 1)
                                           : ngx_agent_canary_decision(r);
     }
 

@@ -49,6 +49,8 @@ struct ngx_agent_canary_ctx_s {
     uint8_t                      priced;
     uint8_t                      outcome;   /* its index + 1 */
     uint16_t                     attempts;  /* of the request before */
+    uint16_t                     round;     /* the first attempt of the last
+                                               round that went to the arm */
 };
 
 
@@ -67,10 +69,11 @@ ngx_agent_canary_ctx_t *ngx_agent_canary_decision_for(ngx_http_request_t *r,
 /*
  * The same for a request that goes to its arm now, which is counted once.  A
  * request that ends before, and is only logged with a variable, is not.
+ * ahead: nginx has still to put an entry between the attempts of two rounds.
  */
 
 ngx_agent_canary_ctx_t *ngx_agent_canary_route(ngx_http_request_t *r,
-    ngx_agent_canary_loc_conf_t *lcf);
+    ngx_agent_canary_loc_conf_t *lcf, ngx_uint_t ahead);
 
 /*
  * Whether the request is being logged: it goes nowhere any more.  The slot of

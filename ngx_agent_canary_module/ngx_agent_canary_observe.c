@@ -28,15 +28,17 @@ static void ngx_agent_canary_observe_end(ngx_http_request_t *r,
 static void ngx_agent_canary_observe_fate(ngx_http_request_t *r,
     ngx_agent_canary_ctx_t *ctx, ngx_agent_canary_ctx_t *next,
     canary_tally_t *t);
+static ngx_uint_t ngx_agent_canary_observe_last(ngx_agent_canary_ctx_t *ctx,
+    ngx_agent_canary_ctx_t *next);
 static uint64_t *ngx_agent_canary_observe_attempts(
-    ngx_agent_canary_ctx_t *ctx, ngx_agent_canary_ctx_t *next,
-    canary_tally_t *t);
+    ngx_agent_canary_ctx_t *ctx, ngx_uint_t last, canary_tally_t *t);
 static ngx_agent_canary_aside uint64_t *ngx_agent_canary_observe_error(
     ngx_agent_canary_ctx_t *ctx, ngx_uint_t last, canary_tally_t *t);
 static uint64_t *ngx_agent_canary_observe_counter(
     ngx_http_upstream_state_t *state, ngx_agent_canary_loc_conf_t *lcf,
     canary_tally_t *t);
-static ngx_uint_t ngx_agent_canary_observe_broken(ngx_http_request_t *r);
+static ngx_uint_t ngx_agent_canary_observe_broken(ngx_http_request_t *r,
+    ngx_uint_t last);
 static ngx_agent_canary_aside void ngx_agent_canary_observe_told(
     ngx_http_request_t *r, ngx_agent_canary_ctx_t *ctx, canary_tally_t *t);
 static void ngx_agent_canary_observe_outcome(ngx_agent_canary_ctx_t *ctx,
@@ -223,9 +225,12 @@ ngx_agent_canary_observe_fate(ngx_http_request_t *r,
     ngx_agent_canary_ctx_t *ctx, ngx_agent_canary_ctx_t *next,
     canary_tally_t *t)
 {
-    uint64_t  *error;
+    uint64_t    *error;
+    ngx_uint_t   last;
 
-    error = ngx_agent_canary_observe_attempts(ctx, next, t);
+    last = ngx_agent_canary_observe_last(ctx, next);
+
+    error = ngx_agent_canary_observe_attempts(ctx, last, t);
 
     if (error) {
         (*error)++;
@@ -240,7 +245,7 @@ ngx_agent_canary_observe_fate(ngx_http_request_t *r,
         return;
     }
 
-    if (ngx_agent_canary_observe_broken(ctx->request) && next == NULL) {
+    if (ngx_agent_canary_observe_broken(ctx->request, last)) {
         t->errors_stream++;
         return;
     }
@@ -259,10 +264,16 @@ ngx_agent_canary_observe_fate(ngx_http_request_t *r,
  */
 
 static ngx_uint_t
-ngx_agent_canary_observe_broken(ngx_http_request_t *r)
+ngx_agent_canary_observe_broken(ngx_http_request_t *r, ngx_uint_t last)
 {
     ngx_event_pipe_t     *p;
     ngx_http_upstream_t  *u;
+
+    /* of somebody else, who came after the arm */
+
+    if (r->upstream_states == NULL || last < r->upstream_states->nelts) {
+        return 0;
+    }
 
     u = r->upstream;
 
@@ -310,6 +321,42 @@ ngx_agent_canary_observe_told(ngx_http_request_t *r,
 
 
 /*
+ * Where the attempts of the arm end.  Afterwards the request may have gone to
+ * another one, or to what is no arm at all: a fallback for an answer that is
+ * no error, a file that the answer pointed to, a post_action.
+ */
+
+static ngx_uint_t
+ngx_agent_canary_observe_last(ngx_agent_canary_ctx_t *ctx,
+    ngx_agent_canary_ctx_t *next)
+{
+    ngx_uint_t                  i, last;
+    ngx_array_t                *states;
+    ngx_http_upstream_state_t  *state;
+
+    states = ctx->request->upstream_states;
+
+    if (states == NULL) {
+        return 0;
+    }
+
+    last = (next && next->request == ctx->request) ? next->attempts
+                                                   : states->nelts;
+    state = states->elts;
+
+    /* no peer: what separates the rounds of an internal redirect */
+
+    for (i = ctx->round; i < last; i++) {
+        if (state[i].peer == NULL) {
+            return i;
+        }
+    }
+
+    return last;
+}
+
+
+/*
  * Every attempt counts, not only the one that nginx showed to the client: a
  * retry hides a failure, it does not undo it.  Times are those of the
  * upstream: a mirror, or a slow log, makes the request itself last longer.
@@ -318,9 +365,9 @@ ngx_agent_canary_observe_told(ngx_http_request_t *r,
 
 static uint64_t *
 ngx_agent_canary_observe_attempts(ngx_agent_canary_ctx_t *ctx,
-    ngx_agent_canary_ctx_t *next, canary_tally_t *t)
+    ngx_uint_t last, canary_tally_t *t)
 {
-    ngx_uint_t                  i, last, status;
+    ngx_uint_t                  i, status;
     ngx_msec_t                  total, header;
     ngx_array_t                *states;
     ngx_http_upstream_state_t  *state;
@@ -331,16 +378,12 @@ ngx_agent_canary_observe_attempts(ngx_agent_canary_ctx_t *ctx,
         return NULL;
     }
 
-    last = (next && next->request == ctx->request) ? next->attempts
-                                                   : states->nelts;
     total = 0;
     status = 0;
     header = (ngx_msec_t) -1;
     state = states->elts;
 
     for (i = ctx->attempts; i < last; i++) {
-
-        /* no peer: what separates the rounds of an internal redirect */
 
         if (state[i].peer == NULL) {
             continue;

@@ -67,7 +67,7 @@ ngx_agent_canary_init_peer(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ctx = ngx_agent_canary_route(r, lcf);
+    ctx = ngx_agent_canary_route(r, lcf, 0);
     if (ctx == NULL) {
         return NGX_ERROR;
     }

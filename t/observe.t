@@ -117,6 +117,10 @@ my %location = (
     codes_page => 'agent_canary_errors 418; proxy_intercept_errors on;'
                   . ' error_page 418 /sorry;',
     fallback => 'proxy_intercept_errors on; error_page 418 500 = @other;',
+    lost => 'proxy_intercept_errors on; error_page 418 = @lost;'
+            . ' error_page 404 = @torn;',
+    again => 'proxy_intercept_errors on; error_page 404 = @again;',
+    after => 'post_action @lost;',
     mirrored => 'mirror /mirror;',
     checked => 'auth_request /check;',
     logged => 'log_subrequest on; auth_request /check;',
@@ -156,6 +160,26 @@ $story->{server} = join('', map { place($_, $both, $location{$_}) }
         }
         location = /sorry { return 200 "sorry"; }
         location @other { proxy_pass http://b; }
+        location @lost { rewrite ^ /broken break; proxy_pass http://b; }
+        location @torn { rewrite ^ /cut break; proxy_pass http://b; }
+
+        # the arm once more
+        location @again {
+            agent_canary fate key=$http_x_user_id baseline=b candidate=c;
+            rewrite ^ /broken break;
+            proxy_pass http://agent_canary;
+        }
+        location /variable_again/ {
+            agent_canary fate key=$http_x_user_id baseline=b candidate=c;
+            proxy_pass http://$agent_canary_upstream;
+            proxy_intercept_errors on;
+            error_page 404 = @variable_again;
+        }
+        location @variable_again {
+            agent_canary fate key=$http_x_user_id baseline=b candidate=c;
+            rewrite ^ /broken break;
+            proxy_pass http://$agent_canary_upstream;
+        }
         location /mirror { internal; proxy_pass http://gone; }
         location /check { internal; proxy_pass http://b/ok; }
         location /inner/ { internal; proxy_pass http://b; }
@@ -302,6 +326,14 @@ fate('candidate', '/codes_page/ok', 200, {});
 fate('candidate', '/fallback/broken', 500, { errors_status => 1 });
 fate('candidate', '/fate/accel', 200, {});
 fate('candidate', '/variable/ok', 200, {});
+
+# who comes after the arm fails on his own account
+fate('candidate', '/lost/teapot', 500, {});
+fate('candidate', '/lost/not_found', 0, {});
+fate('candidate', '/after/ok', 200, {});
+fate('candidate', '/fate/file', 500, {});
+fate('candidate', '/again/not_found', 500, { errors_status => 1 });
+fate('candidate', '/variable_again/not_found', 500, { errors_status => 1 });
 fate('candidate', '/variable/broken', 500, { errors_status => 1 });
 
 fate('candidate', '/first/ok', 200, {});
