@@ -51,6 +51,7 @@ static ngx_int_t ngx_agent_canary_observe_reported(
 static double ngx_agent_canary_observe_cap(ngx_agent_canary_main_conf_t *mcf,
     ngx_agent_canary_flag_t *flag);
 static void ngx_agent_canary_observe_deadlines(ngx_event_t *ev);
+static ngx_uint_t ngx_agent_canary_observe_hangs(ngx_agent_canary_ctx_t *ctx);
 
 
 const canary_str_t  ngx_agent_canary_outcomes[] = {
@@ -704,9 +705,15 @@ ngx_agent_canary_observe_deadlines(ngx_event_t *ev)
             continue;
         }
 
+        ctx = wait->ctx;
+
+        if (!ngx_agent_canary_observe_hangs(ctx)) {
+            wait->expires = ngx_current_msec + wait->deadline;
+            continue;
+        }
+
         ngx_queue_remove(q);
 
-        ctx = wait->ctx;
         ctx->wait = NULL;
         ctx->expired = 1;
 
@@ -722,4 +729,43 @@ ngx_agent_canary_observe_deadlines(ngx_event_t *ev)
     if (!ngx_queue_empty(&mcf->waiting)) {
         ngx_add_timer(ev, NGX_AGENT_CANARY_DEADLINE_TICK);
     }
+}
+
+
+/*
+ * Whether it is the arm that the request waits for: not a client that reads
+ * or writes slowly, nor a mirror of an answer that is long there.
+ */
+
+static ngx_uint_t
+ngx_agent_canary_observe_hangs(ngx_agent_canary_ctx_t *ctx)
+{
+    ngx_uint_t                  last;
+    ngx_connection_t           *c;
+    ngx_http_request_t         *r;
+    ngx_http_upstream_state_t  *state;
+
+    r = ctx->request;
+    last = ngx_agent_canary_observe_last(ctx, NULL);
+
+    if (last == 0 || last < r->upstream_states->nelts) {
+        return 0;
+    }
+
+    state = r->upstream_states->elts;
+    state += last - 1;
+
+    if (state->peer == NULL || state->response_time != (ngx_msec_t) -1) {
+        return 0;
+    }
+
+    /* an arm that takes no more of the body does hang */
+
+    c = r->upstream->peer.connection;
+
+    if (r->main->reading_body && c && c->write->ready) {
+        return 0;
+    }
+
+    return !r->connection->buffered;
 }

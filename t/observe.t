@@ -22,6 +22,7 @@ use Canary::Story;
 use Canary::Util qw(free_port slow slurp spew wait_until);
 
 use constant HEAD_MS => 300;                # proxy_read_timeout below
+use constant LARGE => 1_000_000;            # more than a socket holds
 
 my $story = Canary::Story->new(workers => 2);
 my $dir = $story->dir;
@@ -59,6 +60,7 @@ my %parts = (
     late       => [wait_file("$dir/go-late"), answer(200, 'late')],
     late_error => [wait_file("$dir/go-late"), answer(500, 'late')],
 
+    large      => [answer(200, 'x' x LARGE)],
     accel      => [answer(200, '', 'X-Accel-Redirect: /inner/ok')],
     file       => [answer(200, '', 'X-Accel-Redirect: /broken/broken')],
     (map { ("said_$_" => [answer(200, 'fine', "X-Outcome: $_")]) }
@@ -113,6 +115,12 @@ my %location = (
     dry => 'agent_canary_dry_run on;',
     none => 'agent_canary_outcome ""; agent_canary_cost "";',
     deadline => 'agent_canary_deadline 150ms; proxy_read_timeout 20s;',
+    deadline_plain => 'agent_canary_deadline 150ms; proxy_read_timeout 20s;'
+                      . ' proxy_buffering off;',
+    deadline_upload => 'agent_canary_deadline 150ms; proxy_read_timeout 20s;'
+                       . ' proxy_request_buffering off;',
+    deadline_mirror => 'agent_canary_deadline 150ms; proxy_read_timeout 20s;'
+                       . ' mirror /mute;',
     intercept => 'proxy_intercept_errors on; error_page 500 502 504 /sorry;',
     codes_page => 'agent_canary_errors 418; proxy_intercept_errors on;'
                   . ' error_page 418 /sorry;',
@@ -181,6 +189,11 @@ $story->{server} = join('', map { place($_, $both, $location{$_}) }
             proxy_pass http://$agent_canary_upstream;
         }
         location /mirror { internal; proxy_pass http://gone; }
+        location /mute {
+            internal;
+            proxy_read_timeout 1s;
+            proxy_pass http://b/mute;
+        }
         location /check { internal; proxy_pass http://b/ok; }
         location /inner/ { internal; proxy_pass http://b; }
         location /broken/ { internal; proxy_pass http://b; }
@@ -488,6 +501,45 @@ $ledger->expect('candidate', requests => 0, latency_ms => 0,
                 first_byte_ms => 0, in_flight => -1) for 1 .. 2;
 $ledger->check('and not again at its end');
 
+# who waits for the client, or for a mirror, does not wait for the arm
+sub deadline_passes {
+    my ($what) = @_;
+    my $hanging = raw_request('/deadline/mute', 'c');
+    $ledger->expect('candidate', %missed, in_flight => 1);
+    $ledger->check("$what: not at the deadline");
+    close $hanging;
+    $ledger->expect('candidate', requests => 0, latency_ms => 0,
+                    first_byte_ms => 0, in_flight => -1);
+    $ledger->check("$what: and in flight");
+}
+
+for my $location (qw(deadline deadline_plain)) {
+    my $reader = raw_request("/$location/large", 'c');
+    my $left = LARGE;
+    my $read = sub { $left -= has_head($reader) // 0 };
+    ok(wait_until(5, sub { $read->() < LARGE }), "$location: a slow reader");
+    $ledger->expect('candidate', requests => 0, cost_unpriced => 0,
+                    latency_ms => 0, first_byte_ms => 0, in_flight => 1);
+    deadline_passes("$location: a slow reader");
+    ok(wait_until(20, sub { $read->() <= 0 }), "$location: reads on");
+    $ledger->expect('candidate', in_flight => -1);
+    $ledger->check("$location: when he has read it all");
+}
+
+my $writer = Canary::HTTP::connect_to($nginx->address);
+syswrite $writer, "POST /deadline_upload/ok HTTP/1.1\r\nHost: localhost\r\n"
+    . "X-User-Id: c\r\nConnection: close\r\nContent-Length: 7\r\n\r\nhal";
+$ledger->expect('candidate', requests => 0, cost_unpriced => 0,
+                latency_ms => 0, first_byte_ms => 0, in_flight => 1);
+$ledger->check('a slow writer is in flight');
+deadline_passes('a slow writer');
+syswrite $writer, 'f of';
+ok(wait_until(5, sub { has_head($writer) }), 'a slow writer: is answered');
+close $writer;                          # nginx may linger for him
+$ledger->expect('candidate', in_flight => -1);
+$ledger->check('a slow writer: when he has written it all');
+
+fate('candidate', '/deadline_mirror/ok', 200, {});
 fate('candidate', '/deadline/ok', 200, {});
 fate('candidate', '/deadline/broken', 500, { errors_status => 1 });
 
