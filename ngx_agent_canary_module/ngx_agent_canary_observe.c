@@ -205,6 +205,16 @@ ngx_agent_canary_observe_end(ngx_http_request_t *r,
         ctx->wait = NULL;
     }
 
+#if (NGX_HTTP_CACHE)
+
+    /* an answer out of a cache, when nobody was asked, is not the arm's */
+
+    if (ctx->request->cached && ctx->request->upstream_states == NULL) {
+        return;
+    }
+
+#endif
+
     if (!ctx->expired) {
         t->requests++;
         ngx_agent_canary_observe_fate(r, ctx, next, t);

@@ -48,6 +48,7 @@ my %parts = (
     closes     => [],
     resets     => [reset()],
     half_head  => ["HTTP/1.1 200 OK\r\nContent-"],
+    cacheable  => [answer(200, 'fine', 'Cache-Control: max-age=60')],
     big_head   => [head(200, 'X-Big: ' . 'x' x 1_000_000)],
 
     short      => [head(200, 'Content-Length: 100000') . 'x' x 1_000],
@@ -105,6 +106,7 @@ $story->{http} = <<"END";
     agent_canary_cost \$upstream_http_x_cost;
     proxy_read_timeout @{[HEAD_MS * slow()]}ms;
     proxy_next_upstream off;
+    proxy_cache_path $dir/cache keys_zone=cache:1m;
     log_format told '\$uri \$agent_canary_upstream';
 END
 
@@ -132,6 +134,7 @@ my %location = (
     mirrored => 'mirror /mirror;',
     checked => 'auth_request /check;',
     logged => 'log_subrequest on; auth_request /check;',
+    cached => 'proxy_cache cache; proxy_cache_key $agent_canary_upstream$uri;',
     told => 'agent_canary_deadline 150ms; access_log told.log told;',
 );
 
@@ -157,6 +160,8 @@ $story->{server} = join('', map { place($_, $both, $location{$_}) }
         location /variable/ {
             agent_canary fate key=$http_x_user_id baseline=b candidate=c;
             proxy_pass http://$agent_canary_upstream;
+            proxy_cache cache;
+            proxy_cache_key $agent_canary_upstream$uri;
             add_header X-Upstream $agent_canary_upstream;
         }
         location /elsewhere/ {
@@ -386,6 +391,14 @@ close $upload;
 told('/told/upload c');
 $ledger->check('which counts as nothing, and is not in flight');
 fate('candidate', '/told/ok', 200, {});
+
+
+for my $location (qw(cached variable)) {
+    fate('candidate', "/$location/cacheable", 200, {});
+    is($nginx->get("/$location/cacheable", 'X-User-Id' => 'c')->{status}, 200,
+       "$location: out of the cache");
+    $ledger->check("$location: which is no answer of the arm");
+}
 
 
 # -- outcome ------------------------------------------------------------------
