@@ -25,6 +25,7 @@ static ngx_int_t ngx_agent_canary_usage_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
 static ngx_agent_canary_ctx_t *ngx_agent_canary_usage_ctx(
     ngx_http_request_t *r);
+static ngx_uint_t ngx_agent_canary_usage_encoded(ngx_http_request_t *r);
 static void ngx_agent_canary_usage_compressed(ngx_http_request_t *r);
 static void ngx_agent_canary_prices_cleanup(void *data);
 
@@ -106,9 +107,7 @@ ngx_agent_canary_usage_header_filter(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
-    if (r->headers_out.content_encoding
-        && r->headers_out.content_encoding->value.len)
-    {
+    if (ngx_agent_canary_usage_encoded(r)) {
         ngx_agent_canary_usage_compressed(r);
         return ngx_http_next_header_filter(r);
     }
@@ -126,6 +125,38 @@ ngx_agent_canary_usage_header_filter(ngx_http_request_t *r)
     r->filter_need_in_memory = 1;
 
     return ngx_http_next_header_filter(r);
+}
+
+
+/* Agents that stream say "identity" or "none" so that nobody packs it. */
+
+static ngx_uint_t
+ngx_agent_canary_usage_encoded(ngx_http_request_t *r)
+{
+    ngx_uint_t   i;
+    ngx_str_t   *value;
+
+    static ngx_str_t  plain[] = {
+        ngx_string(""),
+        ngx_string("identity"),
+        ngx_string("none")
+    };
+
+    if (r->headers_out.content_encoding == NULL) {
+        return 0;
+    }
+
+    value = &r->headers_out.content_encoding->value;
+
+    for (i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
+        if (value->len == plain[i].len
+            && ngx_strncasecmp(value->data, plain[i].data, value->len) == 0)
+        {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 

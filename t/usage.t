@@ -174,6 +174,8 @@ for my $name (keys %all) {
     gzip(\$bytes, \$packed{$name}) or die;
     $parts{"$name.gzip"} = [answer(200, $packed{$name}, $content,
                                    'Content-Encoding: gzip')];
+    $parts{"$name.plain"} = [answer(200, $bytes, $content,
+                                    'Content-Encoding: Identity')];
     $parts{"$name.chunks"} = [head(200, $content, $chunked),
         drip(join('', map { chunk($_) } unpack '(a7)*', $bytes), 1_000),
         chunk('')];
@@ -266,7 +268,7 @@ sub passes {
 for my $name (sort keys %body) {
     my $bytes = $body{$name}[1];
     passes($_, "$name.whole", $bytes, %priced) for qw(on plain);
-    passes('on', "$name.close", $bytes, %priced);
+    passes('on', "$name.$_", $bytes, %priced) for qw(close plain);
     passes('plain', "$name.chunks", $bytes, %priced);
     passes('on', "$name.bytes", $bytes, %priced);
 }
