@@ -378,6 +378,11 @@ ngx_agent_canary_status_args(ngx_http_request_t *r,
 
     *since = (ngx_msec_t) n - NGX_AGENT_CANARY_CLOCK_SKEW;
 
+    /* flags grow stale by time alone, and nothing of them changes then */
+
+    *all = !ngx_agent_canary_zone_fresh(zone)
+           || (ngx_msec_int_t) (zone->sh->renewed - *since) >= 0;
+
     return NGX_OK;
 }
 

@@ -144,10 +144,6 @@ ngx_agent_canary_link_start(ngx_agent_canary_main_conf_t *mcf,
 
     ngx_agent_canary_link_state(link, NGX_AGENT_CANARY_LINK_CONNECTING, NULL);
 
-    /* the clock has stood since before the configuration was read */
-
-    ngx_time_update();
-
     link->since = ngx_current_msec;
 
     /* answers of Sentinels begin the first attempt, or this does */

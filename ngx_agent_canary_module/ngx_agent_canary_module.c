@@ -716,6 +716,11 @@ ngx_agent_canary_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
+    /* the clock has stood since before the configuration was read */
+
+    ngx_time_update();
+
+    ngx_agent_canary_zone_renew(mcf->zone);
     ngx_agent_canary_tally_claim(mcf);
     ngx_agent_canary_observe_start(mcf, cycle);
 

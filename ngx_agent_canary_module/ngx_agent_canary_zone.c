@@ -876,12 +876,18 @@ ngx_agent_canary_zone_set_link(ngx_agent_canary_zone_t *zone,
     }
 
     link->state = state;
+
+    ngx_agent_canary_zone_renew(zone);
 }
 
 
 void
 ngx_agent_canary_zone_synced(ngx_agent_canary_zone_t *zone)
 {
+    if (ngx_agent_canary_zone_age(zone) > NGX_AGENT_CANARY_FRESH / 2) {
+        ngx_agent_canary_zone_renew(zone);
+    }
+
     zone->sh->confirmed = ngx_current_msec;
     zone->sh->synced = 1;
 }

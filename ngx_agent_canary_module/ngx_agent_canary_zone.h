@@ -90,6 +90,8 @@ typedef struct {
                                                last confirmed the flags, at
                                                first as created */
     ngx_atomic_t                 synced;    /* whether it ever did */
+    ngx_atomic_t                 renewed;   /* ngx_current_msec when all flags
+                                               may have changed at once */
     ngx_atomic_t                 guarded;   /* the same of the sidecar */
     u_char                       guard[64]; /* its name */
     ngx_atomic_t                 changes;   /* publications, ever */
@@ -180,6 +182,11 @@ ngx_msec_int_t ngx_agent_canary_zone_age(ngx_agent_canary_zone_t *zone);
 
 #define ngx_agent_canary_zone_outdated(zone)                                  \
     ((zone)->conf->generation != (zone)->sh->generation)
+
+/* All flags may look different from now on. */
+
+#define ngx_agent_canary_zone_renew(zone)                                     \
+    ((zone)->sh->renewed = ngx_current_msec)
 
 /* Link status, written by the worker that runs the link; reason or NULL. */
 
