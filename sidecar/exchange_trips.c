@@ -48,6 +48,8 @@ static canaryd_attempt_e canaryd_audit_marker(canaryd_exchange_t *e,
     const char *marker);
 static canaryd_attempt_e canaryd_audit_exec(canaryd_exchange_t *e,
     const canaryd_audit_job_t *job, const char *marker);
+static canaryd_attempt_e canaryd_audit_done(canaryd_exchange_t *e,
+    const redisReply *exec, const char *marker);
 
 
 void
@@ -412,11 +414,40 @@ canaryd_audit_exec(canaryd_exchange_t *e, const canaryd_audit_job_t *job,
             attempt = CANARYD_EXEC_NIL;
 
         } else if (i == 3 && reply->type == REDIS_REPLY_ARRAY) {
-            attempt = CANARYD_EXEC_DONE;
+            attempt = canaryd_audit_done(e, reply, marker);
         }
 
         freeReplyObject(reply);
     }
 
     return attempt;
+}
+
+
+/*
+ * A command that fails within a transaction, as XADD does when the stream is
+ * none, does not undo the others: the marker must not stand without an entry.
+ */
+
+static canaryd_attempt_e
+canaryd_audit_done(canaryd_exchange_t *e, const redisReply *exec,
+    const char *marker)
+{
+    size_t  i;
+
+    for (i = 0; i < exec->elements; i++) {
+
+        if (exec->element[i]->type != REDIS_REPLY_ERROR) {
+            continue;
+        }
+
+        canaryd_exchange_refused(e, "audit", exec->element[i]);
+
+        canaryd_link_put(&e->link, "EXPIRE %s 0", marker);
+        freeReplyObject(canaryd_link_reply(&e->link));
+
+        return CANARYD_EXEC_UNKNOWN;
+    }
+
+    return CANARYD_EXEC_DONE;
 }
