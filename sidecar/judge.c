@@ -149,7 +149,9 @@ canaryd_judge_known(canaryd_t *d, canaryd_flag_t *f,
     first = !f->known;
     percent = f->percent;
 
-    if (!first && s->epoch != f->epoch) {
+    /* also of a flag that nginx did not know for a while */
+
+    if (f->verdict && s->epoch != f->epoch) {
         canaryd_judge_epoch(f, s->epoch);
 
     } else if (s->epoch != f->epoch) {
