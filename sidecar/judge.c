@@ -735,11 +735,13 @@ canaryd_judge_trip(canaryd_t *d, canaryd_flag_t *f,
     canary_trip_t   trip;
     canaryd_text_t  record;
 
-    record = (canaryd_text_t) { 0 };
-    canaryd_verdict_record(&record, d, f, ruling, percent);
+    /* of two trips that hold the one of the higher epoch is kept */
 
-    trip.epoch = f->epoch;
+    trip.epoch = canaryd_flag_latched(f) ? f->latch.trip.epoch : f->epoch;
     trip.percent = percent;
+
+    record = (canaryd_text_t) { 0 };
+    canaryd_verdict_record(&record, d, f, ruling, &trip);
 
     if (record.failed
         || !canaryd_latch_learn(&f->latch, CANARYD_AT_OWN, &trip,
@@ -765,7 +767,7 @@ canaryd_judge_trip(canaryd_t *d, canaryd_flag_t *f,
 
     canaryd_log(CANARYD_LOG_ALERT, f->name, "TRIPPED to %.*s %% at epoch %"
                 PRIu64 ": %s",
-                (int) canary_percent_format(text, percent), text, f->epoch,
+                (int) canary_percent_format(text, percent), text, trip.epoch,
                 ruling->sentence);
     canaryd_judge_lift(d, f);
 
@@ -795,6 +797,7 @@ canaryd_judge_notify(canaryd_t *d, canaryd_flag_t *f,
 {
     char              id[CANARYD_ID_MAX];
     uint32_t          bit;
+    canary_trip_t     trip;
     canaryd_text_t    record;
     canaryd_event_t  *event;
 
@@ -805,7 +808,9 @@ canaryd_judge_notify(canaryd_t *d, canaryd_flag_t *f,
     }
 
     record = (canaryd_text_t) { 0 };
-    canaryd_verdict_record(&record, d, f, ruling, f->percent);
+    trip.epoch = f->epoch;
+    trip.percent = f->percent;
+    canaryd_verdict_record(&record, d, f, ruling, &trip);
 
     (void) snprintf(id, sizeof(id), "%s:%" PRIu64 ":notify:%u", f->name,
                     f->epoch, (unsigned) ruling->standing.rule);

@@ -15,7 +15,8 @@ static void canaryd_record_percent(canaryd_text_t *t, uint32_t percent);
 
 void
 canaryd_verdict_record(canaryd_text_t *t, const canaryd_t *d,
-    const canaryd_flag_t *f, const canary_ruling_t *ruling, uint32_t percent)
+    const canaryd_flag_t *f, const canary_ruling_t *ruling,
+    const canary_trip_t *trip)
 {
     char                       time[CANARYD_TIME_LEN];
     const canary_standing_t   *st;
@@ -24,8 +25,8 @@ canaryd_verdict_record(canaryd_text_t *t, const canaryd_t *d,
     canaryd_time_text(time);
 
     canaryd_text_printf(t, "{\"flag\":\"%s\",\"epoch\":%" PRIu64
-                        ",\"percent\":", f->name, f->epoch);
-    canaryd_record_percent(t, percent);
+                        ",\"percent\":", f->name, trip->epoch);
+    canaryd_record_percent(t, trip->percent);
 
     canaryd_text_printf(t, ",\"by\":\"" CANARYD_BY "/%s\",\"reason\":",
                         d->options.instance);

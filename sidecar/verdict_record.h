@@ -12,10 +12,11 @@
 #define CANARYD_BY  "agent-canaryd"
 
 
-/* percent: what stays allowed.  Sets text->failed when there is no memory. */
+/* Sets text->failed when there is no memory. */
 
 void canaryd_verdict_record(canaryd_text_t *text, const canaryd_t *d,
-    const canaryd_flag_t *f, const canary_ruling_t *ruling, uint32_t percent);
+    const canaryd_flag_t *f, const canary_ruling_t *ruling,
+    const canary_trip_t *trip);
 
 /* Non-zero when a sidecar wrote the record: "by" begins with its name. */
 

@@ -60,4 +60,21 @@ judged();
 ok(!$nginx->flag('support')->{tripped}, 'the evidence was of the other epoch');
 is(scalar audit($redis), 1, 'no second trip');
 
+
+# -- a trip by hand, of an epoch far ahead, that leaves some users ------------
+
+$redis->trip(support => '{"epoch":10,"percent":20,"by":"ann"}');
+ok($nginx->wait_flag('support', tripped => 1), 'tripped to 20 % by hand');
+$traffic = $story->traffic(rate => 200);
+settled($nginx, 100, 'these are well');
+
+$story->agent('candidate')->set('error-rate=1');
+ok(wait_until(10, sub { $nginx->flag('support')->{trip}{percent} == 0 }),
+   'taken back to nothing when it fails')
+    or diag($sidecar->log_text);
+is($nginx->flag('support')->{trip}{record}{epoch}, 10, 'at that epoch');
+$story->arms_are($story->expected(0), 'nobody gets the candidate');
+ok(wait_until(5, sub { audit($redis) == 2 }), 'with an audit entry');
+
+$traffic->stop;
 $story->end;
