@@ -1,5 +1,7 @@
 
+#include <poll.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 #include "clock.h"
@@ -10,6 +12,7 @@
 #define CANARYD_LINE_MAX  1024
 
 
+static void canaryd_log_write(const canaryd_text_t *line);
 static void canaryd_log_text(canaryd_text_t *line, const char *level,
     const char *flag, const char *message);
 static void canaryd_log_json(canaryd_text_t *line, const char *level,
@@ -22,6 +25,9 @@ static struct {
     int          json;
     const char  *instance;
 } canaryd_log_conf;
+
+
+static atomic_uint  canaryd_log_counter;
 
 
 void
@@ -54,13 +60,37 @@ canaryd_log(canaryd_level_e level, const char *flag, const char *format, ...)
         canaryd_log_text(&line, levels[level], flag, message);
     }
 
-    /* one write, so that lines of threads do not mix */
-
-    if (!line.failed && write(STDERR_FILENO, line.data, line.len) < 0) {
-        /* there is nobody left to tell */
-    }
-
+    canaryd_log_write(&line);
     canaryd_text_free(&line);
+}
+
+
+/*
+ * One write, so that lines of threads do not mix.  Whoever reads them may
+ * hang, and the lock may be held: better lose a line than the guard.
+ */
+
+static void
+canaryd_log_write(const canaryd_text_t *line)
+{
+    struct pollfd  pfd;
+
+    pfd.fd = STDERR_FILENO;
+    pfd.events = POLLOUT;
+    pfd.revents = 0;
+
+    if (line->failed || poll(&pfd, 1, 0) != 1
+        || write(STDERR_FILENO, line->data, line->len) < 0)
+    {
+        (void) atomic_fetch_add(&canaryd_log_counter, 1);
+    }
+}
+
+
+unsigned
+canaryd_log_lost(void)
+{
+    return atomic_load(&canaryd_log_counter);
 }
 
 

@@ -23,5 +23,9 @@ void canaryd_log_init(int json, const char *instance);
 void canaryd_log(canaryd_level_e level, const char *flag, const char *format,
     ...) __attribute__((format(printf, 3, 4)));
 
+/* The lines that nobody took. */
+
+unsigned canaryd_log_lost(void);
+
 
 #endif /* CANARYD_LOG_H */

@@ -1,6 +1,7 @@
 
 #include <inttypes.h>
 #include "clock.h"
+#include "log.h"
 #include "metrics.h"
 
 
@@ -166,6 +167,9 @@ canaryd_metrics_self(canaryd_text_t *t, const canaryd_t *d, uint64_t now)
     canaryd_metric_one(t, "agent_canaryd_events_pending", "gauge",
                        "Events that audit or webhook do not have yet.",
                        d->events.n);
+    canaryd_metric_one(t, "agent_canaryd_log_lines_lost_total", "counter",
+                       "Lines of the log that nobody took.",
+                       canaryd_log_lost());
 
     if (d->read_at) {
         canaryd_metric_one(t, "agent_canaryd_nginx_age_seconds", "gauge",
