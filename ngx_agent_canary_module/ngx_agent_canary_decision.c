@@ -217,7 +217,7 @@ ngx_agent_canary_decide(ngx_http_request_t *r,
 
     ctx->flag = flag;
     ctx->route = lcf->dry_run ? CANARY_ARM_BASELINE : ctx->decision.arm;
-    ctx->block = NULL;
+    ctx->arm = NULL;
     ctx->wait = NULL;
     ctx->answer = NULL;
     ctx->routed = 0;

@@ -31,8 +31,9 @@ typedef struct {
 struct ngx_agent_canary_ctx_s {
     ngx_agent_canary_ctx_t      *next;      /* of another flag */
     ngx_agent_canary_flag_t     *flag;
-    ngx_agent_canary_block_t    *block;     /* NULL: is not tallied; below,
-                                               what a tallied one needs */
+    ngx_agent_canary_arm_t      *arm;       /* counts it; NULL: it is not
+                                               tallied, and has none of the
+                                               next four */
     ngx_http_request_t          *request;   /* that goes to the arm */
     ngx_agent_canary_loc_conf_t *conf;      /* of its location then */
     ngx_agent_canary_wait_t     *wait;      /* NULL: no deadline any more */

@@ -29,6 +29,7 @@ typedef struct ngx_agent_canary_node_s   ngx_agent_canary_node_t;
 typedef struct ngx_agent_canary_link_s   ngx_agent_canary_link_t;
 typedef struct ngx_agent_canary_state_s  ngx_agent_canary_state_t;
 typedef struct ngx_agent_canary_block_s  ngx_agent_canary_block_t;
+typedef struct ngx_agent_canary_arm_s    ngx_agent_canary_arm_t;
 
 
 /* what few requests need stays out of the way of all the others */

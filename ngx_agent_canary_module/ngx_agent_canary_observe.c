@@ -107,19 +107,19 @@ ngx_agent_canary_observe_begin(ngx_http_request_t *r,
 
     block = ngx_agent_canary_tally_block(mcf, ctx->flag);
 
-    ctx->block = block;
-
     if (block == NULL) {
         return;
     }
 
+    ctx->arm = &block->arm[ctx->route];
     ctx->request = r;
     ctx->conf = lcf;
     ctx->attempts = r->upstream_states ? r->upstream_states->nelts : 0;
 
-    block->decisions[ctx->decision.arm][ctx->decision.reason]++;
-    block->in_flight[ctx->route]++;
-    block->touched = ngx_current_msec;
+    block->arm[ctx->decision.arm].decisions[ctx->decision.reason]++;
+
+    ctx->arm->in_flight++;
+    ctx->arm->touched = ngx_current_msec;
 
     if (lcf->deadline) {
         ngx_agent_canary_observe_wait(r, mcf, ctx, lcf->deadline);
@@ -174,7 +174,7 @@ ngx_agent_canary_observe_handler(ngx_http_request_t *r)
     ctx = (ngx_agent_canary_ctx_t *) r->variables[mcf->slot].data;
 
     for (next = NULL; ctx; ctx = ctx->next) {
-        if (ctx->block) {
+        if (ctx->arm) {
             ngx_agent_canary_observe_end(r, mcf, ctx, next);
             next = ctx;
         }
@@ -191,14 +191,12 @@ ngx_agent_canary_observe_end(ngx_http_request_t *r,
     ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_ctx_t *ctx,
     ngx_agent_canary_ctx_t *next)
 {
-    canary_tally_t            *t;
-    ngx_agent_canary_block_t  *block;
+    canary_tally_t  *t;
 
-    block = ctx->block;
-    t = &block->arm[ctx->route];
+    t = &ctx->arm->tally;
 
-    block->in_flight[ctx->route]--;
-    block->touched = ngx_current_msec;
+    ctx->arm->in_flight--;
+    ctx->arm->touched = ngx_current_msec;
 
     if (ctx->wait) {
         ngx_queue_remove(&ctx->wait->queue);
@@ -727,13 +725,13 @@ ngx_agent_canary_observe_deadlines(ngx_event_t *ev)
         ctx->wait = NULL;
         ctx->expired = 1;
 
-        t = &ctx->block->arm[ctx->route];
+        t = &ctx->arm->tally;
 
         t->requests++;
         t->errors_deadline++;
         t->latency_ms[canary_tally_bucket(wait->deadline)]++;
 
-        ctx->block->touched = ngx_current_msec;
+        ctx->arm->touched = ngx_current_msec;
     }
 
     if (!ngx_queue_empty(&mcf->waiting)) {

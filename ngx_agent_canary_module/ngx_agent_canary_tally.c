@@ -19,6 +19,8 @@ static ngx_agent_canary_block_t *ngx_agent_canary_tally_allocate(
 static void ngx_agent_canary_tally_bury(ngx_agent_canary_main_conf_t *mcf,
     ngx_uint_t slot);
 static ngx_uint_t ngx_agent_canary_tally_alive(ngx_pid_t pid);
+static void ngx_agent_canary_tally_add(ngx_agent_canary_sum_t *sum,
+    ngx_uint_t arm, ngx_agent_canary_arm_t *counted, ngx_uint_t alive);
 
 
 void
@@ -73,7 +75,7 @@ ngx_agent_canary_tally_claim(ngx_agent_canary_main_conf_t *mcf)
 static void
 ngx_agent_canary_tally_bury(ngx_agent_canary_main_conf_t *mcf, ngx_uint_t slot)
 {
-    ngx_uint_t                 n;
+    ngx_uint_t                 n, arm;
     ngx_agent_canary_flag_t  **flag;
     ngx_agent_canary_block_t  *block;
 
@@ -82,9 +84,9 @@ ngx_agent_canary_tally_bury(ngx_agent_canary_main_conf_t *mcf, ngx_uint_t slot)
     for (n = 0; n < mcf->flags.nelts; n++) {
         block = flag[n]->node->blocks[slot];
 
-        if (block) {
-            ngx_memzero(block->in_flight, sizeof(block->in_flight));
-            block->touched = ngx_current_msec;
+        for (arm = 0; block && arm < CANARY_ARMS; arm++) {
+            block->arm[arm].in_flight = 0;
+            block->arm[arm].touched = ngx_current_msec;
         }
     }
 }
@@ -180,7 +182,7 @@ void
 ngx_agent_canary_tally_sum(ngx_agent_canary_zone_t *zone,
     ngx_agent_canary_node_t *node, ngx_agent_canary_sum_t *sum)
 {
-    ngx_uint_t                 i, arm, reason;
+    ngx_uint_t                 i, arm;
     canary_tally_t            *t;
     ngx_agent_canary_block_t  *block;
 
@@ -193,25 +195,15 @@ ngx_agent_canary_tally_sum(ngx_agent_canary_zone_t *zone,
             continue;
         }
 
-        if (sum->blocks++ == 0
-            || (ngx_msec_int_t) (block->touched - sum->touched) > 0)
-        {
-            sum->touched = block->touched;
+        if (sum->blocks++ == 0) {
+            sum->touched = block->arm[0].touched;
         }
 
+        /* the gauge of a dead process is nothing */
+
         for (arm = 0; arm < CANARY_ARMS; arm++) {
-            canary_tally_add(&sum->arm[arm], &block->arm[arm]);
-
-            /* the gauge of a dead process is nothing */
-
-            if (zone->sh->pids[i]) {
-                sum->in_flight[arm] += block->in_flight[arm];
-            }
-
-            for (reason = 0; reason < CANARY_REASONS; reason++) {
-                sum->decisions[arm][reason]
-                    += block->decisions[arm][reason];
-            }
+            ngx_agent_canary_tally_add(sum, arm, &block->arm[arm],
+                                       zone->sh->pids[i] != 0);
         }
     }
 
@@ -220,5 +212,27 @@ ngx_agent_canary_tally_sum(ngx_agent_canary_zone_t *zone,
 
         t->keyless = sum->decisions[arm][CANARY_REASON_KEY_MISSING];
         t->overrides = sum->decisions[arm][CANARY_REASON_OVERRIDE];
+    }
+}
+
+
+static void
+ngx_agent_canary_tally_add(ngx_agent_canary_sum_t *sum, ngx_uint_t arm,
+    ngx_agent_canary_arm_t *counted, ngx_uint_t alive)
+{
+    ngx_uint_t  reason;
+
+    canary_tally_add(&sum->arm[arm], &counted->tally);
+
+    for (reason = 0; reason < CANARY_REASONS; reason++) {
+        sum->decisions[arm][reason] += counted->decisions[reason];
+    }
+
+    if (alive) {
+        sum->in_flight[arm] += counted->in_flight;
+    }
+
+    if ((ngx_msec_int_t) (counted->touched - sum->touched) > 0) {
+        sum->touched = counted->touched;
     }
 }

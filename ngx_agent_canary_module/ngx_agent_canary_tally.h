@@ -18,11 +18,16 @@
 #include "../canary/tally.h"
 
 
-struct ngx_agent_canary_block_s {
-    canary_tally_t               arm[CANARY_ARMS];
-    uint64_t                     decisions[CANARY_ARMS][CANARY_REASONS];
-    uint64_t                     in_flight[CANARY_ARMS];    /* a gauge */
+struct ngx_agent_canary_arm_s {
+    canary_tally_t               tally;
+    uint64_t                     decisions[CANARY_REASONS];
+    uint64_t                     in_flight; /* a gauge */
     ngx_msec_t                   touched;   /* ngx_current_msec */
+};
+
+
+struct ngx_agent_canary_block_s {
+    ngx_agent_canary_arm_t       arm[CANARY_ARMS];
 };
 
 
