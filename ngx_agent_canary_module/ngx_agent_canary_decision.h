@@ -87,9 +87,9 @@ ngx_agent_canary_ctx_t *ngx_agent_canary_route(ngx_http_request_t *r,
 
 canary_stale_e ngx_agent_canary_stale(ngx_agent_canary_main_conf_t *mcf);
 
-/* In the preconfiguration of http{}. */
+/* In the preconfiguration of http{}: where a request keeps it. */
 
-ngx_int_t ngx_agent_canary_add_variables(ngx_conf_t *cf);
+ngx_int_t ngx_agent_canary_decision_init(ngx_conf_t *cf);
 
 
 #endif /* _NGX_AGENT_CANARY_DECISION_H_INCLUDED_ */

@@ -12,6 +12,7 @@
 #include "ngx_agent_canary_state.h"
 #include "ngx_agent_canary_upstream.h"
 #include "ngx_agent_canary_usage_filter.h"
+#include "ngx_agent_canary_variables.h"
 #include "ngx_agent_canary_zone.h"
 
 
@@ -487,7 +488,9 @@ ngx_agent_canary_limit(ngx_conf_t *cf, ngx_msec_t *limit, ngx_uint_t *action)
 static ngx_int_t
 ngx_agent_canary_preconfiguration(ngx_conf_t *cf)
 {
-    if (ngx_agent_canary_add_variables(cf) != NGX_OK) {
+    if (ngx_agent_canary_decision_init(cf) != NGX_OK
+        || ngx_agent_canary_add_variables(cf) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
