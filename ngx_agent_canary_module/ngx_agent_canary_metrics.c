@@ -35,9 +35,9 @@ static void ngx_agent_canary_metrics_decisions(
     ngx_agent_canary_out_t *out);
 static void ngx_agent_canary_metrics_arms(ngx_agent_canary_main_conf_t *mcf,
     ngx_agent_canary_sum_t *sums, ngx_agent_canary_out_t *out);
-static void ngx_agent_canary_metrics_in_flight(
-    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_sum_t *sums,
-    ngx_agent_canary_out_t *out);
+static void ngx_agent_canary_metrics_of_arm(ngx_agent_canary_main_conf_t *mcf,
+    ngx_agent_canary_sum_t *sums, ngx_agent_canary_out_t *out,
+    const char *name, const char *type, const char *help, size_t offset);
 static void ngx_agent_canary_metrics_latency(
     ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_sum_t *sums,
     ngx_agent_canary_out_t *out, const char *name, const char *help,
@@ -128,7 +128,14 @@ ngx_agent_canary_metrics(ngx_http_request_t *r,
     ngx_agent_canary_metrics_states(mcf, out);
     ngx_agent_canary_metrics_decisions(mcf, sums, out);
     ngx_agent_canary_metrics_arms(mcf, sums, out);
-    ngx_agent_canary_metrics_in_flight(mcf, sums, out);
+    ngx_agent_canary_metrics_of_arm(mcf, sums, out,
+        "agent_canary_requests_in_flight", "gauge",
+        "Requests that an arm is answering.",
+        offsetof(ngx_agent_canary_sum_t, in_flight));
+    ngx_agent_canary_metrics_of_arm(mcf, sums, out,
+        "agent_canary_superseded_total", "counter",
+        "Requests that ended in a later epoch than they began in, and count "
+        "nowhere else.", offsetof(ngx_agent_canary_sum_t, superseded));
 
     ngx_agent_canary_metrics_latency(mcf, sums, out,
                         "agent_canary_first_byte_seconds",
@@ -395,23 +402,25 @@ ngx_agent_canary_metrics_arms(ngx_agent_canary_main_conf_t *mcf,
 
 
 static void
-ngx_agent_canary_metrics_in_flight(ngx_agent_canary_main_conf_t *mcf,
-    ngx_agent_canary_sum_t *sums, ngx_agent_canary_out_t *out)
+ngx_agent_canary_metrics_of_arm(ngx_agent_canary_main_conf_t *mcf,
+    ngx_agent_canary_sum_t *sums, ngx_agent_canary_out_t *out,
+    const char *name, const char *type, const char *help, size_t offset)
 {
+    uint64_t                  *n;
     ngx_uint_t                 i, arm;
     ngx_agent_canary_flag_t  **flag;
 
     flag = mcf->flags.elts;
 
-    ngx_agent_canary_metric(out, "agent_canary_requests_in_flight", "gauge",
-                            "Requests that an arm is answering.");
+    ngx_agent_canary_metric(out, name, type, help);
 
     for (i = 0; i < mcf->flags.nelts; i++) {
+        n = (uint64_t *) ((u_char *) &sums[i] + offset);
+
         for (arm = 0; arm < CANARY_ARMS; arm++) {
-            ngx_agent_canary_out(out, "agent_canary_requests_in_flight{"
-                                 "flag=\"%V\",arm=\"%s\"} %uL\n",
-                                 &flag[i]->sn.str, canary_arm_names[arm].data,
-                                 sums[i].in_flight[arm]);
+            ngx_agent_canary_out(out, "%s{flag=\"%V\",arm=\"%s\"} %uL\n",
+                                 name, &flag[i]->sn.str,
+                                 canary_arm_names[arm].data, n[arm]);
         }
     }
 }

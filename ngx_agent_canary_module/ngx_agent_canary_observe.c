@@ -22,6 +22,8 @@ static void ngx_agent_canary_observe_wait(ngx_http_request_t *r,
     ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_ctx_t *ctx,
     ngx_msec_t deadline);
 static ngx_int_t ngx_agent_canary_observe_handler(ngx_http_request_t *r);
+static canary_tally_t *ngx_agent_canary_observe_tally(
+    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_ctx_t *ctx);
 static void ngx_agent_canary_observe_end(ngx_http_request_t *r,
     ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_ctx_t *ctx,
     ngx_agent_canary_ctx_t *next);
@@ -184,6 +186,38 @@ ngx_agent_canary_observe_handler(ngx_http_request_t *r)
 }
 
 
+/*
+ * A request is evidence of the epoch that it began in.  One that ends in a
+ * later epoch, as a hanging one does after a trip was lifted, is counted apart:
+ * it must not trip the candidate that was mended.
+ */
+
+static canary_tally_t *
+ngx_agent_canary_observe_tally(ngx_agent_canary_main_conf_t *mcf,
+    ngx_agent_canary_ctx_t *ctx)
+{
+    ngx_agent_canary_flag_t  *flag;
+
+    static canary_tally_t     superseded;   /* read by nobody */
+
+    flag = ctx->flag;
+
+    if (flag->version != flag->node->version) {
+        ngx_agent_canary_zone_refresh(mcf->zone, flag);
+    }
+
+    if (ctx->epoch == flag->parsed.epoch || !flag->known) {
+        return &ctx->arm->tally;
+    }
+
+    if (!ctx->expired) {
+        ctx->arm->superseded++;
+    }
+
+    return &superseded;
+}
+
+
 /* next: the arm of another flag that the client was sent to afterwards. */
 
 static void
@@ -193,7 +227,7 @@ ngx_agent_canary_observe_end(ngx_http_request_t *r,
 {
     canary_tally_t  *t;
 
-    t = &ctx->arm->tally;
+    t = ngx_agent_canary_observe_tally(mcf, ctx);
 
     ctx->arm->in_flight--;
     ctx->arm->touched = ngx_current_msec;
@@ -722,10 +756,10 @@ ngx_agent_canary_observe_deadlines(ngx_event_t *ev)
 
         ngx_queue_remove(q);
 
+        t = ngx_agent_canary_observe_tally(mcf, ctx);
+
         ctx->wait = NULL;
         ctx->expired = 1;
-
-        t = &ctx->arm->tally;
 
         t->requests++;
         t->errors_deadline++;

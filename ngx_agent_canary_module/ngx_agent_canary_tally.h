@@ -22,6 +22,7 @@ struct ngx_agent_canary_arm_s {
     canary_tally_t               tally;
     uint64_t                     decisions[CANARY_REASONS];
     uint64_t                     in_flight; /* a gauge */
+    uint64_t                     superseded; /* began in another epoch */
     ngx_msec_t                   touched;   /* ngx_current_msec */
 };
 
@@ -37,6 +38,7 @@ typedef struct {
     canary_tally_t               arm[CANARY_ARMS];
     uint64_t                     decisions[CANARY_ARMS][CANARY_REASONS];
     uint64_t                     in_flight[CANARY_ARMS];
+    uint64_t                     superseded[CANARY_ARMS];
     ngx_msec_t                   touched;
     ngx_uint_t                   blocks;    /* 0: never any traffic */
 } ngx_agent_canary_sum_t;

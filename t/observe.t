@@ -136,6 +136,7 @@ my %location = (
     logged => 'log_subrequest on; auth_request /check;',
     cached => 'proxy_cache cache; proxy_cache_key $agent_canary_upstream$uri;',
     told => 'agent_canary_deadline 150ms; access_log told.log told;',
+    late => 'agent_canary_deadline 1s;',
 );
 
 sub place {
@@ -641,6 +642,12 @@ my $load = $story->load($story->expected(50), rate => 500, keepalive => 0);
 my ($backwards, $before) = (0, $began);
 my ($clock, %known_flag) = ('');
 
+sub superseded {
+    my ($n) = $nginx->get('/canary/metrics')->{body}
+        =~ /^agent_canary_superseded_total\{flag="fate",arm="candidate"\} (\d+)/m;
+    return $n // -1;
+}
+
 # as a sidecar does that asks only for what is new
 sub scrape {
     my $answer = $nginx->get("/canary/status?since=$clock");
@@ -692,6 +699,18 @@ ok(wait_until(5, sub { !scrape() }), 'quiet');
 close $open;
 $ledger->expect('candidate', client_aborts => 1, %silent);
 $ledger->check('it is given up');
+
+# what began before the epoch rose is no evidence of the candidate after it
+my @began = map { raw_request($_, 'c') } '/hold/mute', '/late/mute';
+ok(wait_until(5, sub {
+    $nginx->flag('fate')->{arms}{candidate}{in_flight} == 2;
+}), 'two requests hang');
+$redis->flag('fate', epoch => 1);
+$nginx->wait_flag('fate', epoch => 1);
+ok(wait_until(10, sub { superseded() == 1 }), 'one is beyond its deadline');
+close $_ for @began;
+ok(wait_until(5, sub { superseded() == 2 }), 'and the other one ends');
+$ledger->check('they are no evidence of a later epoch');
 
 $redis->flag('second', percent => 1);
 ok(wait_until(5, sub { grep { $_ eq 'second' } scrape() }),
