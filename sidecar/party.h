@@ -21,13 +21,14 @@ typedef struct {
     const char       *name;
     canaryd_party_e   state;
     uint64_t          ok_at;                /* ms, of the last success */
+    uint64_t          quiet;                /* ms, no other line until then */
     uint64_t          ok;
     uint64_t          failed;
     char              reason[CANARY_ERROR_MAX];
 } canaryd_party_t;
 
 
-/* A change is logged, once. */
+/* A change is logged, once; so is another reason, but not all the time. */
 
 void canaryd_party_ok(canaryd_party_t *party, uint64_t now);
 void canaryd_party_fail(canaryd_party_t *party, const char *reason);
