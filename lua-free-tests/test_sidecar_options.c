@@ -9,6 +9,7 @@
 
 
 #define GOOD  "--nginx", "http://h/c/", "--redis", "redis://r"
+#define TLS   "--nginx", "http://h/c/", "--redis", "rediss://r"
 
 
 static int
@@ -73,8 +74,53 @@ options_are_read(void **state)
 }
 
 
+static void
+redis_is_reached_in_many_ways(void **state)
+{
+    canary_error_t     err;
+    canaryd_options_t  o;
+
+    (void) state;
+
+    assert_int_equal(parse(&o, &err, TLS, "--instance", "n", "--redis-ca",
+                           "ca.pem", "--redis-cert", "c.pem", "--redis-key",
+                           "k.pem", "--redis-tls-name", "redis.internal"), 0);
+    assert_int_equal(o.redis[0].tls, 1);
+    assert_int_equal(o.redis[0].port, 6379);
+    assert_string_equal(o.tls_ca, "ca.pem");
+    assert_string_equal(o.tls_cert, "c.pem");
+    assert_string_equal(o.tls_key, "k.pem");
+    assert_string_equal(o.tls_name, "redis.internal");
+    assert_int_equal(o.tls_unverified, 0);
+
+    assert_int_equal(parse(&o, &err, TLS, "--instance", "n",
+                           "--redis-tls-verify", "off"), 0);
+    assert_int_equal(o.tls_unverified, 1);
+    assert_null(o.tls_ca);
+
+    assert_int_equal(parse(&o, &err, "--redis", "unix:/r.sock:/7", "--nginx",
+                           "http://h/c/", "--instance", "n"), 0);
+    assert_string_equal(o.redis[0].socket, "/r.sock");
+    assert_int_equal(o.redis[0].db, 7);
+    assert_int_equal(o.redis[0].tls, 0);
+
+    /* in any order, the port is that of what it is */
+
+    assert_int_equal(parse(&o, &err, "--redis", "redis://a/2", "--redis",
+                           "redis://b:7", "--nginx", "http://h/c/",
+                           "--instance", "n", "--sentinel", "main",
+                           "--sentinel-user", "u",
+                           "--sentinel-password-file", "s.pass"), 0);
+    assert_int_equal(o.redis[0].port, 26379);
+    assert_int_equal(o.redis[0].db, 2);
+    assert_int_equal(o.redis[1].port, 7);
+    assert_string_equal(o.sentinel_user, "u");
+    assert_string_equal(o.sentinel_password_file, "s.pass");
+}
+
+
 typedef struct {
-    const char  *args[8];
+    const char  *args[9];
     const char  *token;
 } usage_case_t;
 
@@ -87,7 +133,11 @@ static const usage_case_t  usages[] = {
     { { "--nginx", "unix:a:/c/" }, "unix:a:/c/" },
     { { "--nginx", "unix:/a" }, "unix:/a" },
     { { "--redis", "redis://u:p@h" }, "redis://u:p@h" },
-    { { "--redis", "rediss://h" }, "stunnel" },
+    { { "--redis", "unix:/r.sock:" }, "unix:/r.sock:" },
+    { { "--redis", "unix:/r.sock:/x" }, "unix:/r.sock:/x" },
+    { { "--redis", "unix:r.sock" }, "unix:r.sock" },
+    { { "--redis", "rediss:/h" }, "rediss:/h" },
+    { { "--redis", "rediss://u@h" }, "--redis-password-file" },
     { { "--redis", "redis://h:0" }, "redis://h:0" },
     { { "--redis", "redis://h:65536" }, "redis://h:65536" },
     { { "--redis", "redis://h/x" }, "redis://h/x" },
@@ -109,6 +159,16 @@ static const usage_case_t  usages[] = {
     { { "--role", "king" }, "king" },
     { { "--log-format", "xml" }, "xml" },
     { { GOOD, "--redis-user", "u" }, "--redis-password-file" },
+    { { GOOD, "--sentinel-user", "u" }, "--sentinel-password-file" },
+    { { GOOD, "--sentinel-password-file", "f" }, "--sentinel" },
+    { { GOOD, "--redis", "rediss://s", "--sentinel", "n" }, "all rediss://" },
+    { { GOOD, "--redis-ca", "f" }, "rediss://" },
+    { { GOOD, "--redis-cert", "f", "--redis-key", "f" }, "rediss://" },
+    { { GOOD, "--redis-tls-name", "n" }, "rediss://" },
+    { { GOOD, "--redis-tls-verify", "off" }, "rediss://" },
+    { { GOOD, "--redis-tls-verify", "no" }, "on or off" },
+    { { TLS, "--redis-cert", "f" }, "--redis-key" },
+    { { TLS, "--redis-key", "f" }, "--redis-cert" },
     { { GOOD, "--webhook-secret-file", "f" }, "--webhook" },
     { { "--nope" }, "--nope" },
     { { "--nginx" }, "--nginx" },
@@ -219,6 +279,7 @@ main(void)
 {
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(options_are_read),
+        cmocka_unit_test(redis_is_reached_in_many_ways),
         cmocka_unit_test(usage_errors_quote_the_token),
         cmocka_unit_test(webhooks_do_not_reach_metadata),
         cmocka_unit_test(signatures_are_hmac_sha256)

@@ -1,6 +1,7 @@
 
 /* agent-canaryd: the guard beside each nginx. */
 
+#include <inttypes.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -37,15 +38,14 @@ typedef struct {
 
 static int canaryd_command(const canaryd_options_t *o);
 static int canaryd_prepare(canaryd_t *d, canary_error_t *err);
-static int canaryd_secrets(canaryd_t *d, canary_error_t *err);
 static void canaryd_writer(canaryd_t *d);
 static int canaryd_locks(canaryd_t *d);
 static int canaryd_start(canaryd_t *d);
 static void *canaryd_thread(void *data);
 static void *canaryd_signals(void *data);
+static void canaryd_reload(canaryd_t *d);
 static void canaryd_run(canaryd_t *d);
 static uint64_t canaryd_turn(canaryd_t *d, uint64_t next);
-static void canaryd_reload(canaryd_t *d);
 static void canaryd_save(canaryd_t *d, uint64_t now);
 static void canaryd_stop(canaryd_t *d);
 
@@ -165,7 +165,7 @@ canaryd_prepare(canaryd_t *d, canary_error_t *err)
     srandom((unsigned) (canaryd_unix_time() ^ getpid()));
     canaryd_writer(d);
 
-    if (canaryd_secrets(d, err) != 0) {
+    if (canaryd_keys_read(&d->keys, &d->options, err) != 0) {
         return -1;
     }
 
@@ -176,29 +176,6 @@ canaryd_prepare(canaryd_t *d, canary_error_t *err)
 
     if (canaryd_locks(d) != 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != 0) {
         (void) snprintf(err->text, sizeof(err->text), "out of memory");
-        return -1;
-    }
-
-    return 0;
-}
-
-
-static int
-canaryd_secrets(canaryd_t *d, canary_error_t *err)
-{
-    if (d->options.redis_password_file
-        && canaryd_secret_read(&d->password, d->options.redis_password_file,
-                               err)
-           != 0)
-    {
-        return -1;
-    }
-
-    if (d->options.webhook_secret_file
-        && canaryd_secret_read(&d->hook_secret,
-                               d->options.webhook_secret_file, err)
-           != 0)
-    {
         return -1;
     }
 
@@ -303,20 +280,48 @@ canaryd_signals(void *data)
             continue;
         }
 
-        (void) pthread_mutex_lock(&d->lock);
-
         if (sig == SIGHUP) {
-            d->reload = 1;
-
-        } else {
-            d->stop = 1;
+            canaryd_reload(d);
+            continue;
         }
 
+        (void) pthread_mutex_lock(&d->lock);
+        d->stop = 1;
         (void) pthread_cond_signal(&d->judge);
         (void) pthread_mutex_unlock(&d->lock);
     }
 
     return NULL;
+}
+
+
+/* Here, and not by the judge: a file may be on a disk that hangs. */
+
+static void
+canaryd_reload(canaryd_t *d)
+{
+    char            text[64];
+    canary_error_t  err;
+    canaryd_keys_t  fresh = { 0 };
+
+    (void) snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%"
+                    PRIu64, canaryd_now() * 1000);
+    canaryd_notify(text);
+
+    if (canaryd_keys_read(&fresh, &d->options, &err) == 0) {
+        (void) pthread_mutex_lock(&d->lock);
+        canaryd_keys_copy(&d->keys, &fresh);
+        (void) pthread_mutex_unlock(&d->lock);
+
+        canaryd_keys_clear(&fresh);
+        canaryd_log(CANARYD_LOG_INFO, NULL, "the secrets were read again");
+
+    } else {
+        canaryd_log(CANARYD_LOG_ERROR, NULL, "%s; the ones before stay",
+                    err.text);
+    }
+
+    canaryd_notify("READY=1");
 }
 
 
@@ -336,13 +341,8 @@ canaryd_run(canaryd_t *d)
     next = canaryd_now() + d->options.interval;
 
     while (!d->stop) {
-        while (!d->stop && !d->ready && !d->reload && canaryd_now() < next) {
+        while (!d->stop && !d->ready && canaryd_now() < next) {
             canaryd_cond_until(&d->judge, &d->lock, next);
-        }
-
-        if (d->reload) {
-            canaryd_reload(d);
-            continue;
         }
 
         next = canaryd_turn(d, next);
@@ -378,23 +378,6 @@ canaryd_turn(canaryd_t *d, uint64_t next)
     (void) pthread_mutex_lock(&d->lock);
 
     return now + d->options.interval;
-}
-
-
-static void
-canaryd_reload(canaryd_t *d)
-{
-    canary_error_t  err;
-
-    d->reload = 0;
-
-    if (canaryd_secrets(d, &err) != 0) {
-        canaryd_log(CANARYD_LOG_ERROR, NULL, "%s; the ones before stay",
-                    err.text);
-        return;
-    }
-
-    canaryd_log(CANARYD_LOG_INFO, NULL, "the secrets were read again");
 }
 
 
@@ -469,6 +452,8 @@ canaryd_stop(canaryd_t *d)
     if (canaryd_running) {
         _exit(0);                           /* one of them hangs */
     }
+
+    canaryd_keys_clear(&d->keys);
 
     (void) pthread_mutex_unlock(&d->lock);
 

@@ -17,10 +17,10 @@
 #include <stdint.h>
 #include "event.h"
 #include "fleet.h"
+#include "keys.h"
 #include "latch.h"
 #include "options.h"
 #include "party.h"
-#include "secret.h"
 #include "status.h"
 #include "text.h"
 #include "verdict.h"
@@ -91,10 +91,8 @@ typedef struct {
     pthread_cond_t      saver;
 
     unsigned            stop:1;
-    unsigned            reload:1;           /* SIGHUP, for the judge */
     unsigned            urgent:1;           /* something for Redis now */
-    canaryd_secret_t    password;
-    canaryd_secret_t    hook_secret;
+    canaryd_keys_t      keys;
 
     canaryd_status_t    status;             /* owned by the scraper, but */
     unsigned            ready:1;            /* the judge's when ready */

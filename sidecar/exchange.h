@@ -33,16 +33,35 @@ typedef struct {
 } canaryd_sent_t;
 
 
+/* What Redis may take or refuse, a bit each. */
+
+typedef enum {
+    CANARYD_TASK_TRIPS_READ = 0,
+    CANARYD_TASK_TRIPS_SET,
+    CANARYD_TASK_AUDIT,
+    CANARYD_TASK_PUBLISH,
+    CANARYD_TASK_PEERS
+} canaryd_task_e;
+
+
 typedef struct {
     canaryd_t        *d;
+    canaryd_keys_t    keys;
+    canaryd_access_t  access;
+    canaryd_access_t  sentinels;
     canaryd_link_t    link;
     canaryd_redis_t   addr;
+    uint64_t          asked_at;             /* ms, the Sentinels */
+    unsigned          asked;                /* which one is next */
     uint64_t          seq;
     uint64_t          sent_at;              /* ms, of the instance hash */
     unsigned          nsent;
     canaryd_sent_t   *sent;                 /* by flag */
     unsigned          npeer;
     canaryd_peer_t   *peer;
+    unsigned          errors;               /* tasks, of this turn */
+    unsigned          taken;
+    unsigned          refused;              /* errors, not taken since */
     char              refusal[CANARY_ERROR_MAX];
 } canaryd_exchange_t;
 
@@ -64,10 +83,20 @@ void canaryd_exchange_forget(canaryd_exchange_t *e);
 
 void canaryd_exchange_peers(canaryd_exchange_t *e);
 
-/* Notes the error that a write got, if it is one. */
+/*
+ * The next reply, of this type or nil.  An error is noted as one of the task,
+ * and returned; anything else closes the link.  NULL: it is closed.
+ */
 
-void canaryd_exchange_refused(canaryd_exchange_t *e, const char *what,
-    const redisReply *reply);
+redisReply *canaryd_exchange_reply(canaryd_exchange_t *e,
+    canaryd_task_e task, const char *what, int type);
+
+void canaryd_exchange_refused(canaryd_exchange_t *e, canaryd_task_e task,
+    const char *what, const redisReply *reply);
+
+/* Redis took it, or there is nothing to be taken any more. */
+
+void canaryd_exchange_taken(canaryd_exchange_t *e, canaryd_task_e task);
 
 void canaryd_exchange_free(canaryd_exchange_t *e);
 

@@ -102,13 +102,17 @@ canaryd_exchange_publish(canaryd_exchange_t *e)
 
     (void) pthread_mutex_unlock(&e->d->lock);
 
-    canaryd_link_step(&e->link);
+    canaryd_link_step(&e->link, CANARYD_STEP_MAX);
 
     for (i = 0; i < n; i++) {
         canaryd_publish_done(e, order[i]);
     }
 
-    canaryd_publish_skip(e, instance ? 3 : 0);
+    if (instance) {
+        canaryd_publish_skip(e, 3);
+        canaryd_exchange_taken(e, CANARYD_TASK_PUBLISH);
+    }
+
     free(order);
 }
 
@@ -332,13 +336,12 @@ canaryd_publish_done(canaryd_exchange_t *e, unsigned i)
 {
     redisReply  *reply;
 
-    reply = canaryd_link_reply(&e->link);
+    reply = canaryd_exchange_reply(e, CANARYD_TASK_PUBLISH, "HSET window",
+                                   REDIS_REPLY_INTEGER);
 
     if (reply == NULL) {
         return;
     }
-
-    canaryd_exchange_refused(e, "HSET window", reply);
 
     /*
      * New fields, although they were there before: the key was gone.  After
@@ -363,13 +366,13 @@ canaryd_publish_skip(canaryd_exchange_t *e, unsigned n)
     redisReply  *reply;
 
     for (i = 0; i < n; i++) {
-        reply = canaryd_link_reply(&e->link);
+        reply = canaryd_exchange_reply(e, CANARYD_TASK_PUBLISH, "publishing",
+                                       REDIS_REPLY_INTEGER);
 
         if (reply == NULL) {
             return;
         }
 
-        canaryd_exchange_refused(e, "publishing", reply);
         freeReplyObject(reply);
     }
 }
@@ -385,6 +388,7 @@ canaryd_exchange_forget(canaryd_exchange_t *e)
     }
 
     e->sent_at = 0;
+    e->refused = 0;
 }
 
 
@@ -425,18 +429,19 @@ canaryd_peers_index(canaryd_exchange_t *e, uint64_t now)
     size_t       i;
     redisReply  *reply;
 
-    canaryd_link_step(&e->link);
+    canaryd_link_step(&e->link, CANARYD_STEP_MAX);
     canaryd_link_put(&e->link, "HGETALL %sinstances", e->d->options.fleet);
 
-    reply = canaryd_link_reply(&e->link);
+    reply = canaryd_exchange_reply(e, CANARYD_TASK_PEERS, "HGETALL instances",
+                                   REDIS_REPLY_ARRAY);
 
     if (reply == NULL) {
         return -1;
     }
 
-    canaryd_exchange_refused(e, "HGETALL instances", reply);
-
     if (reply->type == REDIS_REPLY_ARRAY) {
+        canaryd_exchange_taken(e, CANARYD_TASK_PEERS);
+
         for (i = 0; i + 1 < reply->elements; i += 2) {
             canaryd_peers_entry(e, canaryd_reply_str(reply->element[i]),
                                 canaryd_reply_str(reply->element[i + 1]),
@@ -597,7 +602,7 @@ canaryd_peers_due(canaryd_exchange_t *e, canaryd_read_t *reads, uint64_t now)
     redisReply  *reply;
 
     n = 0;
-    canaryd_link_step(&e->link);
+    canaryd_link_step(&e->link, CANARYD_STEP_MAX);
 
     for (i = 0; i < e->npeer; i++) {
         if (e->peer[i].due && e->peer[i].other) {
@@ -611,7 +616,9 @@ canaryd_peers_due(canaryd_exchange_t *e, canaryd_read_t *reads, uint64_t now)
             continue;
         }
 
-        reply = canaryd_link_reply(&e->link);
+        reply = canaryd_exchange_reply(e, CANARYD_TASK_PEERS,
+                                       "HGETALL instance",
+                                       REDIS_REPLY_ARRAY);
 
         if (reply == NULL) {
             return 0;
@@ -753,7 +760,7 @@ canaryd_peers_windows(canaryd_exchange_t *e, const canaryd_read_t *reads,
     unsigned     i;
     redisReply  *reply;
 
-    canaryd_link_step(&e->link);
+    canaryd_link_step(&e->link, CANARYD_STEP_MAX);
 
     (void) pthread_mutex_lock(&e->d->lock);
 
@@ -767,13 +774,17 @@ canaryd_peers_windows(canaryd_exchange_t *e, const canaryd_read_t *reads,
     (void) pthread_mutex_unlock(&e->d->lock);
 
     for (i = 0; i < n; i++) {
-        reply = canaryd_link_reply(&e->link);
+        reply = canaryd_exchange_reply(e, CANARYD_TASK_PEERS,
+                                       "HGETALL window", REDIS_REPLY_ARRAY);
 
         if (reply == NULL) {
             return;
         }
 
-        canaryd_peer_window(e, &reads[i], reply);
+        if (reply->type == REDIS_REPLY_ARRAY) {
+            canaryd_peer_window(e, &reads[i], reply);
+        }
+
         freeReplyObject(reply);
     }
 }
@@ -815,15 +826,56 @@ canaryd_peer_window(canaryd_exchange_t *e, const canaryd_read_t *read,
 }
 
 
-void
-canaryd_exchange_refused(canaryd_exchange_t *e, const char *what,
-    const redisReply *reply)
+redisReply *
+canaryd_exchange_reply(canaryd_exchange_t *e, canaryd_task_e task,
+    const char *what, int type)
 {
-    if (reply->type == REDIS_REPLY_ERROR && e->refusal[0] == '\0') {
-        canary_error((canary_error_t *) (void *) e->refusal, what,
+    redisReply  *reply;
+
+    reply = canaryd_link_reply(&e->link);
+
+    if (reply == NULL) {
+        return NULL;
+    }
+
+    if (reply->type == REDIS_REPLY_ERROR) {
+        canaryd_exchange_refused(e, task, what, reply);
+
+    } else if (reply->type != type && reply->type != REDIS_REPLY_NIL) {
+        canary_error(&e->link.error, "reply to", canaryd_str(what),
+                     "expected another type");
+        freeReplyObject(reply);
+        canaryd_link_close(&e->link);
+        return NULL;
+    }
+
+    return reply;
+}
+
+
+/* The first error of a turn is the one that is told. */
+
+void
+canaryd_exchange_refused(canaryd_exchange_t *e, canaryd_task_e task,
+    const char *what, const redisReply *reply)
+{
+    canary_error_t  err;
+
+    if (e->errors == 0) {
+        canary_error(&err, what,
                      (canary_str_t) { (size_t) reply->len, reply->str },
                      "expected Redis to take it");
+        memcpy(e->refusal, err.text, sizeof(e->refusal));
     }
+
+    e->errors |= 1U << task;
+}
+
+
+void
+canaryd_exchange_taken(canaryd_exchange_t *e, canaryd_task_e task)
+{
+    e->taken |= 1U << task;
 }
 
 
@@ -839,4 +891,5 @@ canaryd_exchange_free(canaryd_exchange_t *e)
     free(e->peer);
     free(e->sent);
     canaryd_link_close(&e->link);
+    canaryd_keys_clear(&e->keys);
 }

@@ -36,7 +36,9 @@ typedef struct {
 static canaryd_trip_job_t *canaryd_trips_list(canaryd_t *d, unsigned *n);
 static void canaryd_trips_read(canaryd_exchange_t *e,
     const canaryd_trip_job_t *job, unsigned n, int all);
-static void canaryd_trips_want(canaryd_t *d, canaryd_trip_job_t *job,
+static void canaryd_trips_shown(canaryd_t *d, const canaryd_trip_job_t *job,
+    canary_str_t record);
+static unsigned canaryd_trips_want(canaryd_t *d, canaryd_trip_job_t *job,
     unsigned n);
 static void canaryd_trips_set(canaryd_exchange_t *e,
     const canaryd_trip_job_t *job, unsigned n);
@@ -61,13 +63,19 @@ canaryd_exchange_trips(canaryd_exchange_t *e)
     job = canaryd_trips_list(e->d, &n);
 
     if (job == NULL) {
+        canaryd_exchange_taken(e, CANARYD_TASK_TRIPS_READ);
+        canaryd_exchange_taken(e, CANARYD_TASK_TRIPS_SET);
         return;
     }
 
     /* first what is there: it may be stronger than what would be set */
 
     canaryd_trips_read(e, job, n, 1);
-    canaryd_trips_want(e->d, job, n);
+
+    if (canaryd_trips_want(e->d, job, n) == 0) {
+        canaryd_exchange_taken(e, CANARYD_TASK_TRIPS_SET);
+    }
+
     canaryd_trips_set(e, job, n);
 
     for (i = 0; i < n; i++) {
@@ -125,11 +133,10 @@ static void
 canaryd_trips_read(canaryd_exchange_t *e, const canaryd_trip_job_t *job,
     unsigned n, int all)
 {
-    unsigned         i;
-    redisReply      *reply;
-    canaryd_flag_t  *f;
+    unsigned     i;
+    redisReply  *reply;
 
-    canaryd_link_step(&e->link);
+    canaryd_link_step(&e->link, CANARYD_STEP_MAX);
 
     for (i = 0; i < n; i++) {
         if (all || job[i].record) {
@@ -143,24 +150,17 @@ canaryd_trips_read(canaryd_exchange_t *e, const canaryd_trip_job_t *job,
             continue;
         }
 
-        reply = canaryd_link_reply(&e->link);
+        reply = canaryd_exchange_reply(e, CANARYD_TASK_TRIPS_READ, "GET trip",
+                                       REDIS_REPLY_STRING);
 
         if (reply == NULL) {
             return;
         }
 
-        canaryd_exchange_refused(e, "GET trip", reply);
-
-        (void) pthread_mutex_lock(&e->d->lock);
-
-        f = canaryd_flag_find(e->d, job[i].name);
-
-        if (f && reply->type != REDIS_REPLY_ERROR) {
-            canaryd_judge_redis(e->d, f, canaryd_reply_str(reply),
-                                canaryd_now());
+        if (reply->type != REDIS_REPLY_ERROR) {
+            canaryd_exchange_taken(e, CANARYD_TASK_TRIPS_READ);
+            canaryd_trips_shown(e->d, &job[i], canaryd_reply_str(reply));
         }
-
-        (void) pthread_mutex_unlock(&e->d->lock);
 
         freeReplyObject(reply);
     }
@@ -168,11 +168,33 @@ canaryd_trips_read(canaryd_exchange_t *e, const canaryd_trip_job_t *job,
 
 
 static void
+canaryd_trips_shown(canaryd_t *d, const canaryd_trip_job_t *job,
+    canary_str_t record)
+{
+    canaryd_flag_t  *f;
+
+    (void) pthread_mutex_lock(&d->lock);
+
+    f = canaryd_flag_find(d, job->name);
+
+    if (f) {
+        canaryd_judge_redis(d, f, record, canaryd_now());
+    }
+
+    (void) pthread_mutex_unlock(&d->lock);
+}
+
+
+/* Returns the number of those that Redis does not show. */
+
+static unsigned
 canaryd_trips_want(canaryd_t *d, canaryd_trip_job_t *job, unsigned n)
 {
     size_t           len;
-    unsigned         i;
+    unsigned         i, missing;
     canaryd_flag_t  *f;
+
+    missing = 0;
 
     (void) pthread_mutex_lock(&d->lock);
 
@@ -180,9 +202,14 @@ canaryd_trips_want(canaryd_t *d, canaryd_trip_job_t *job, unsigned n)
         f = canaryd_flag_find(d, job[i].name);
 
         if (f == NULL || !canaryd_flag_latched(f)
-            || !canaryd_latch_tell(&f->latch, CANARYD_AT_REDIS,
-                                   canaryd_now()))
+            || (f->latch.at & 1U << CANARYD_AT_REDIS))
         {
+            continue;
+        }
+
+        missing++;
+
+        if (!canaryd_latch_tell(&f->latch, CANARYD_AT_REDIS, canaryd_now())) {
             continue;
         }
 
@@ -195,6 +222,8 @@ canaryd_trips_want(canaryd_t *d, canaryd_trip_job_t *job, unsigned n)
     }
 
     (void) pthread_mutex_unlock(&d->lock);
+
+    return missing;
 }
 
 
@@ -205,7 +234,7 @@ canaryd_trips_set(canaryd_exchange_t *e, const canaryd_trip_job_t *job,
     unsigned     i;
     redisReply  *reply;
 
-    canaryd_link_step(&e->link);
+    canaryd_link_step(&e->link, CANARYD_STEP_MAX);
 
     for (i = 0; i < n; i++) {
         if (job[i].record) {
@@ -220,13 +249,17 @@ canaryd_trips_set(canaryd_exchange_t *e, const canaryd_trip_job_t *job,
             continue;
         }
 
-        reply = canaryd_link_reply(&e->link);
+        reply = canaryd_exchange_reply(e, CANARYD_TASK_TRIPS_SET, "SET trip",
+                                       REDIS_REPLY_STATUS);
 
         if (reply == NULL) {
             return;
         }
 
-        canaryd_exchange_refused(e, "SET trip", reply);
+        if (reply->type == REDIS_REPLY_STATUS) {
+            canaryd_exchange_taken(e, CANARYD_TASK_TRIPS_SET);
+        }
+
         freeReplyObject(reply);
     }
 
@@ -242,9 +275,12 @@ canaryd_exchange_audit(canaryd_exchange_t *e)
     canaryd_attempt_e    attempt;
     canaryd_audit_job_t  job;
 
-    last[0] = '\0';
+    /* what is not written has an error */
 
-    while (e->link.c && canaryd_audit_next(e->d, &job, last)) {
+    last[0] = '\0';
+    canaryd_exchange_taken(e, CANARYD_TASK_AUDIT);
+
+    while (e->link.reader && canaryd_audit_next(e->d, &job, last)) {
 
         attempt = canaryd_audit_attempt(e, &job);
 
@@ -327,7 +363,9 @@ canaryd_audit_attempt(canaryd_exchange_t *e, const canaryd_audit_job_t *job)
 
     if (attempt != CANARYD_MARKER_ABSENT) {
         canaryd_link_put(&e->link, "UNWATCH");
-        freeReplyObject(canaryd_link_reply(&e->link));
+        freeReplyObject(canaryd_exchange_reply(e, CANARYD_TASK_AUDIT,
+                                               "UNWATCH",
+                                               REDIS_REPLY_STATUS));
         return attempt;
     }
 
@@ -342,12 +380,14 @@ canaryd_audit_marker(canaryd_exchange_t *e, const char *marker)
     redisReply         *watch, *reply;
     canaryd_attempt_e   attempt;
 
-    canaryd_link_step(&e->link);
+    canaryd_link_step(&e->link, CANARYD_STEP_MAX);
     canaryd_link_put(&e->link, "WATCH %s", marker);
     canaryd_link_put(&e->link, "GET %s", marker);
 
-    watch = canaryd_link_reply(&e->link);
-    reply = canaryd_link_reply(&e->link);
+    watch = canaryd_exchange_reply(e, CANARYD_TASK_AUDIT, "WATCH audited",
+                                   REDIS_REPLY_STATUS);
+    reply = canaryd_exchange_reply(e, CANARYD_TASK_AUDIT, "GET audited",
+                                   REDIS_REPLY_STRING);
 
     attempt = CANARYD_EXEC_UNKNOWN;
 
@@ -361,14 +401,6 @@ canaryd_audit_marker(canaryd_exchange_t *e, const char *marker)
             attempt = canary_str_eq(text, canaryd_str(e->d->writer))
                       ? CANARYD_MARKER_OWN : CANARYD_MARKER_OTHER;
         }
-    }
-
-    if (watch) {
-        canaryd_exchange_refused(e, "WATCH audited", watch);
-    }
-
-    if (reply) {
-        canaryd_exchange_refused(e, "GET audited", reply);
     }
 
     freeReplyObject(watch);
@@ -390,7 +422,7 @@ canaryd_audit_exec(canaryd_exchange_t *e, const canaryd_audit_job_t *job,
     fleet = e->d->options.fleet;
     attempt = CANARYD_EXEC_UNKNOWN;
 
-    canaryd_link_step(&e->link);
+    canaryd_link_step(&e->link, CANARYD_STEP_MAX);
     canaryd_link_put(&e->link, "MULTI");
     canaryd_link_put(&e->link, "SET %s %s EX %d", marker, e->d->writer,
                      CANARYD_MARKER_TTL);
@@ -402,13 +434,13 @@ canaryd_audit_exec(canaryd_exchange_t *e, const canaryd_audit_job_t *job,
     canaryd_link_put(&e->link, "EXEC");
 
     for (i = 0; i < 4; i++) {
-        reply = canaryd_link_reply(&e->link);
+        reply = canaryd_exchange_reply(e, CANARYD_TASK_AUDIT, "audit",
+                                       i < 3 ? REDIS_REPLY_STATUS
+                                             : REDIS_REPLY_ARRAY);
 
         if (reply == NULL) {
             return CANARYD_EXEC_UNKNOWN;
         }
-
-        canaryd_exchange_refused(e, "audit", reply);
 
         if (i == 3 && reply->type == REDIS_REPLY_NIL) {
             attempt = CANARYD_EXEC_NIL;
@@ -441,7 +473,8 @@ canaryd_audit_done(canaryd_exchange_t *e, const redisReply *exec,
             continue;
         }
 
-        canaryd_exchange_refused(e, "audit", exec->element[i]);
+        canaryd_exchange_refused(e, CANARYD_TASK_AUDIT, "audit",
+                                 exec->element[i]);
 
         canaryd_link_put(&e->link, "EXPIRE %s 0", marker);
         freeReplyObject(canaryd_link_reply(&e->link));

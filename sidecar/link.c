@@ -1,83 +1,122 @@
 
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include "clock.h"
 #include "link.h"
-#include "text.h"
 
 
 /* More than any honest reply that is waited for. */
-#define CANARYD_REPLY_MAX  16777216
+
+#define CANARYD_REPLY_MAX     16777216      /* bytes */
+#define CANARYD_ELEMENTS_MAX  65536
+
+#define CANARYD_LINK_BLOCK    16384
+#define CANARYD_LINK_KEEP     65536         /* more is given back at once */
 
 
-static int canaryd_link_wait(canaryd_link_t *link, short events);
-static int canaryd_link_flush(canaryd_link_t *link);
+/* hiredis counts elements by another type since 1.0. */
+
+#if (HIREDIS_MAJOR > 0)
+typedef size_t  canaryd_elements_t;
+#else
+typedef int  canaryd_elements_t;
+#endif
+
+
+static int canaryd_link_reader(canaryd_link_t *link);
+static void *canaryd_link_array(const redisReadTask *task,
+    canaryd_elements_t n);
 static int canaryd_link_expect(canaryd_link_t *link, const char *what,
     const char *answer);
+static void canaryd_link_queue(canaryd_link_t *link, char *command,
+    size_t len);
+static int canaryd_link_flush(canaryd_link_t *link);
+static int canaryd_link_feed(canaryd_link_t *link);
 
 
 int
-canaryd_link_open(canaryd_link_t *link, const canaryd_redis_t *addr)
+canaryd_link_open(canaryd_link_t *link, const canaryd_redis_t *addr,
+    const canaryd_access_t *access)
 {
-    int        error;
-    socklen_t  len;
+    const char              *name;
+    const canaryd_secret_t  *password;
 
     canaryd_link_close(link);
-    canaryd_link_step(link);
 
-    link->c = addr->socket[0]
-              ? redisConnectUnixNonBlock(addr->socket)
-              : redisConnectNonBlock(addr->host, addr->port);
+    name = access->name ? access->name : addr->host;
+    password = access->password;
 
-    if (link->c == NULL) {
+    if (canaryd_stream_open(&link->stream, addr,
+                            addr->tls ? access->tls : NULL, name)
+        != 0)
+    {
+        canaryd_link_fail(link, link->stream.error.text);
+        return -1;
+    }
+
+    if (canaryd_link_reader(link) != 0) {
         canaryd_link_fail(link, "out of memory");
         return -1;
     }
 
-    if (link->c->err) {
-        canaryd_link_fail(link, link->c->errstr);
+    if (password->len == 0) {
+        return 0;
+    }
+
+    if (access->user) {
+        canaryd_link_put(link, "AUTH %s %b", access->user, password->data,
+                         password->len);
+
+    } else {
+        canaryd_link_put(link, "AUTH %b", password->data, password->len);
+    }
+
+    return canaryd_link_expect(link, "AUTH", "OK");
+}
+
+
+static int
+canaryd_link_reader(canaryd_link_t *link)
+{
+    link->reader = redisReaderCreate();
+
+    if (link->reader == NULL) {
         return -1;
     }
 
-    if (canaryd_link_wait(link, POLLOUT) != 0) {
-        return -1;
-    }
+    link->plain = *link->reader->fn;
+    link->functions = link->plain;
+    link->functions.createArray = canaryd_link_array;
 
-    error = 0;
-    len = sizeof(error);
-
-    if (getsockopt(link->c->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0
-        || error)
-    {
-        canaryd_link_fail(link, strerror(error));
-        return -1;
-    }
+    link->reader->fn = &link->functions;
+    link->reader->privdata = link;
+    link->reader->maxbuf = CANARYD_LINK_KEEP;
 
     return 0;
 }
 
 
+/* hiredis makes an array of whatever length it is told. */
+
+static void *
+canaryd_link_array(const redisReadTask *task, canaryd_elements_t n)
+{
+    canaryd_link_t  *link = task->privdata;
+
+    link->elements += (size_t) n;
+
+    return link->elements > CANARYD_ELEMENTS_MAX
+           ? NULL : link->plain.createArray(task, n);
+}
+
+
 int
-canaryd_link_login(canaryd_link_t *link, const canaryd_redis_t *addr,
-    const char *user, const canaryd_secret_t *password)
+canaryd_link_login(canaryd_link_t *link, const canaryd_redis_t *addr)
 {
     redisReply    *reply;
     canary_str_t   role;
-
-    if (password->len && user) {
-        canaryd_link_put(link, "AUTH %s %b", user, password->data,
-                         password->len);
-
-    } else if (password->len) {
-        canaryd_link_put(link, "AUTH %b", password->data, password->len);
-    }
-
-    if (password->len && canaryd_link_expect(link, "AUTH", "OK") != 0) {
-        return -1;
-    }
 
     if (addr->db) {
         canaryd_link_put(link, "SELECT %u", (unsigned) addr->db);
@@ -104,11 +143,9 @@ canaryd_link_login(canaryd_link_t *link, const canaryd_redis_t *addr,
     }
 
     if (!canary_str_eq(role, canaryd_str("master"))) {
-        canary_error((canary_error_t *) (void *) link->error, "role", role,
-                     "expected master");
+        canary_error(&link->error, "role", role, "expected master");
         freeReplyObject(reply);
-        redisFree(link->c);
-        link->c = NULL;
+        canaryd_link_close(link);
         return -1;
     }
 
@@ -135,12 +172,11 @@ canaryd_link_expect(canaryd_link_t *link, const char *what,
            && strcmp(reply->str, answer) == 0;
 
     if (!same) {
-        canary_error((canary_error_t *) (void *) link->error, what,
+        canary_error(&link->error, what,
                      (canary_str_t) {
                          reply->str ? (size_t) reply->len : 0, reply->str },
                      "expected another answer");
-        redisFree(link->c);
-        link->c = NULL;
+        canaryd_link_close(link);
     }
 
     freeReplyObject(reply);
@@ -152,20 +188,24 @@ canaryd_link_expect(canaryd_link_t *link, const char *what,
 void
 canaryd_link_put(canaryd_link_t *link, const char *format, ...)
 {
-    int      rc;
+    int      len;
+    char    *command;
     va_list  args;
 
-    if (link->c == NULL) {
+    if (link->reader == NULL) {
         return;
     }
 
     va_start(args, format);
-    rc = redisvAppendCommand(link->c, format, args);
+    len = redisvFormatCommand(&command, format, args);
     va_end(args);
 
-    if (rc != REDIS_OK) {
+    if (len < 0) {
         canaryd_link_fail(link, "out of memory");
+        return;
     }
+
+    canaryd_link_queue(link, command, (size_t) len);
 }
 
 
@@ -173,11 +213,32 @@ void
 canaryd_link_putv(canaryd_link_t *link, int argc, const char **argv,
     const size_t *lengths)
 {
-    if (link->c
-        && redisAppendCommandArgv(link->c, argc, argv, lengths) != REDIS_OK)
-    {
-        canaryd_link_fail(link, "out of memory");
+    long long   len;
+    char       *command;
+
+    if (link->reader == NULL) {
+        return;
     }
+
+    len = redisFormatCommandArgv(&command, argc, argv, lengths);
+
+    if (len < 0) {
+        canaryd_link_fail(link, "out of memory");
+        return;
+    }
+
+    canaryd_link_queue(link, command, (size_t) len);
+}
+
+
+static void
+canaryd_link_queue(canaryd_link_t *link, char *command, size_t len)
+{
+    canaryd_text_add(&link->out, command, len);
+    redisFreeCommand(command);
+
+    link->queued++;
+    link->due++;
 }
 
 
@@ -188,31 +249,26 @@ canaryd_link_reply(canaryd_link_t *link)
 
     reply = NULL;
 
-    if (link->c == NULL || canaryd_link_flush(link) != 0) {
+    if (link->reader == NULL || canaryd_link_flush(link) != 0) {
         return NULL;
     }
 
+    link->elements = 0;
+
     for ( ;; ) {
-        if (redisGetReplyFromReader(link->c, &reply) != REDIS_OK) {
-            canaryd_link_fail(link, link->c->errstr);
+        if (redisReaderGetReply(link->reader, &reply) != REDIS_OK) {
+            canaryd_link_fail(link, link->elements > CANARYD_ELEMENTS_MAX
+                                    ? "a reply is too long"
+                                    : link->reader->errstr);
             return NULL;
         }
 
         if (reply) {
+            link->due--;
             return reply;
         }
 
-        if (link->c->reader->len > CANARYD_REPLY_MAX) {
-            canaryd_link_fail(link, "a reply is too long");
-            return NULL;
-        }
-
-        if (canaryd_link_wait(link, POLLIN) != 0) {
-            return NULL;
-        }
-
-        if (redisBufferRead(link->c) != REDIS_OK) {
-            canaryd_link_fail(link, link->c->errstr);
+        if (canaryd_link_feed(link) != 0) {
             return NULL;
         }
     }
@@ -222,17 +278,39 @@ canaryd_link_reply(canaryd_link_t *link)
 static int
 canaryd_link_flush(canaryd_link_t *link)
 {
-    int  done;
+    canaryd_text_t  *out;
 
-    for (done = 0; !done; ) {
-        if (redisBufferWrite(link->c, &done) != REDIS_OK) {
-            canaryd_link_fail(link, link->c->errstr);
-            return -1;
-        }
+    out = &link->out;
 
-        if (!done && canaryd_link_wait(link, POLLOUT) != 0) {
-            return -1;
-        }
+    if (out->len == 0) {
+        return 0;
+    }
+
+    if (out->failed) {
+        canaryd_link_fail(link, "out of memory");
+        return -1;
+    }
+
+    /* a reply too many would be taken for that to another command */
+
+    if (link->due == link->queued && link->reader->pos < link->reader->len) {
+        canaryd_link_fail(link, "a reply that nobody asked for");
+        return -1;
+    }
+
+    if ((link->due == link->queued
+         && canaryd_stream_silent(&link->stream) != 0)
+        || canaryd_stream_write(&link->stream, out->data, out->len) != 0)
+    {
+        canaryd_link_fail(link, link->stream.error.text);
+        return -1;
+    }
+
+    link->queued = 0;
+    canaryd_text_reset(out);
+
+    if (out->size > CANARYD_LINK_KEEP) {
+        canaryd_text_free(out);
     }
 
     return 0;
@@ -240,45 +318,44 @@ canaryd_link_flush(canaryd_link_t *link)
 
 
 static int
-canaryd_link_wait(canaryd_link_t *link, short events)
+canaryd_link_feed(canaryd_link_t *link)
 {
-    int            n;
-    uint64_t       now;
-    struct pollfd  pfd;
+    char    block[CANARYD_LINK_BLOCK];
+    size_t  len;
 
-    for ( ;; ) {
-        now = canaryd_now();
-
-        if (now >= link->deadline) {
-            canaryd_link_fail(link, "no answer in time");
-            return -1;
-        }
-
-        pfd.fd = link->c->fd;
-        pfd.events = events;
-        pfd.revents = 0;
-
-        n = poll(&pfd, 1, (int) (link->deadline - now));
-
-        if (n > 0) {
-            return 0;
-        }
+    if (link->reader->len > CANARYD_REPLY_MAX) {
+        canaryd_link_fail(link, "a reply is too long");
+        return -1;
     }
+
+    len = sizeof(block);
+
+    if (canaryd_stream_read(&link->stream, block, &len) != 0) {
+        canaryd_link_fail(link, link->stream.error.text);
+        return -1;
+    }
+
+    if (redisReaderFeed(link->reader, block, len) != REDIS_OK) {
+        canaryd_link_fail(link, link->reader->errstr);
+        return -1;
+    }
+
+    return 0;
 }
 
 
 void
-canaryd_link_step(canaryd_link_t *link)
+canaryd_link_step(canaryd_link_t *link, uint64_t max)
 {
-    link->deadline = canaryd_now() + CANARYD_STEP_MAX;
+    link->stream.deadline = canaryd_now() + max;
 }
 
 
 void
 canaryd_link_fail(canaryd_link_t *link, const char *reason)
 {
-    (void) snprintf(link->error, sizeof(link->error), "%.150s", reason);
-
+    canaryd_copy(link->error.text, sizeof(link->error.text),
+                 canaryd_str(reason));
     canaryd_link_close(link);
 }
 
@@ -286,9 +363,15 @@ canaryd_link_fail(canaryd_link_t *link, const char *reason)
 void
 canaryd_link_close(canaryd_link_t *link)
 {
-    if (link->c) {
-        redisFree(link->c);
-        link->c = NULL;
+    canaryd_stream_close(&link->stream);
+    canaryd_text_free(&link->out);
+
+    link->queued = 0;
+    link->due = 0;
+
+    if (link->reader) {
+        redisReaderFree(link->reader);
+        link->reader = NULL;
     }
 }
 

@@ -1,8 +1,8 @@
 
 /*
  * A connection to Redis whose every step ends at a deadline: hiredis formats
- * and reads, and the waiting is done here.  After a failure it is closed, and
- * whatever is asked of it fails until it is opened again.
+ * and reads.  After a failure it is closed, and whatever is asked of it fails
+ * until it is opened again.
  */
 
 
@@ -13,27 +13,44 @@
 #include <hiredis/hiredis.h>
 #include <stdint.h>
 #include "secret.h"
-#include "url.h"
+#include "stream.h"
+#include "text.h"
 
 
 #define CANARYD_STEP_MAX  1000              /* ms, of each step */
 
 
+/* How to get in. */
+
 typedef struct {
-    redisContext  *c;                       /* NULL: closed */
-    uint64_t       deadline;
-    char           error[CANARY_ERROR_MAX];
+    SSL_CTX                 *tls;           /* NULL: plain text */
+    const char              *name;          /* in the certificate, or NULL */
+    const char              *user;          /* NULL: the default one */
+    const canaryd_secret_t  *password;      /* of length 0: none */
+} canaryd_access_t;
+
+
+typedef struct {
+    redisReader               *reader;      /* NULL: closed */
+    redisReplyObjectFunctions  functions;   /* its own, with bounds */
+    redisReplyObjectFunctions  plain;       /* those of hiredis */
+    size_t                     elements;    /* of this reply, so far */
+    canaryd_stream_t           stream;
+    canaryd_text_t             out;         /* what is queued */
+    unsigned                   queued;      /* commands in it */
+    unsigned                   due;         /* replies */
+    canary_error_t             error;
 } canaryd_link_t;
 
 
-/* Connects only.  Returns 0, or -1 and link->error. */
+/* Connects, and AUTH, in one step.  Returns 0, or -1 and link->error. */
 
-int canaryd_link_open(canaryd_link_t *link, const canaryd_redis_t *addr);
+int canaryd_link_open(canaryd_link_t *link, const canaryd_redis_t *addr,
+    const canaryd_access_t *access);
 
-/* AUTH, SELECT and whether it is the master.  Returns 0, or -1 and closes. */
+/* SELECT, and whether it is the master.  Returns 0, or -1 and closes. */
 
-int canaryd_link_login(canaryd_link_t *link, const canaryd_redis_t *addr,
-    const char *user, const canaryd_secret_t *password);
+int canaryd_link_login(canaryd_link_t *link, const canaryd_redis_t *addr);
 
 /* Queues a command. */
 
@@ -50,7 +67,7 @@ redisReply *canaryd_link_reply(canaryd_link_t *link);
 
 /* A new deadline, for a new step. */
 
-void canaryd_link_step(canaryd_link_t *link);
+void canaryd_link_step(canaryd_link_t *link, uint64_t max);
 
 void canaryd_link_fail(canaryd_link_t *link, const char *reason);
 void canaryd_link_close(canaryd_link_t *link);

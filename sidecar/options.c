@@ -1,9 +1,14 @@
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include "options.h"
 #include "text.h"
+
+
+#define CANARYD_REDIS_PORT     6379
+#define CANARYD_SENTINEL_PORT  26379
 
 
 typedef int (*canaryd_option_pt)(canaryd_options_t *o, const char *value,
@@ -13,6 +18,7 @@ typedef int (*canaryd_option_pt)(canaryd_options_t *o, const char *value,
 typedef struct {
     const char         *name;
     canaryd_option_pt   handler;
+    size_t              offset;
     unsigned            repeats:1;
 } canaryd_option_t;
 
@@ -21,6 +27,11 @@ static int canaryd_options_one(canaryd_options_t *o, int *i, int argc,
     char *const *argv, unsigned *seen, canary_error_t *err);
 static int canaryd_options_command(canaryd_options_t *o, const char *name);
 static int canaryd_options_check(canaryd_options_t *o, canary_error_t *err);
+static int canaryd_options_redis(canaryd_options_t *o, canary_error_t *err);
+static int canaryd_options_tls(const canaryd_options_t *o,
+    canary_error_t *err);
+static int canaryd_options_needs(canary_error_t *err, const char *name,
+    const char *value, int met, const char *expected);
 static void canaryd_options_fleet(canaryd_options_t *o);
 static int canaryd_options_instance(canaryd_options_t *o,
     canary_error_t *err);
@@ -30,9 +41,7 @@ static int canaryd_option_redis(canaryd_options_t *o, const char *value,
     canary_error_t *err);
 static int canaryd_option_sentinel(canaryd_options_t *o, const char *value,
     canary_error_t *err);
-static int canaryd_option_user(canaryd_options_t *o, const char *value,
-    canary_error_t *err);
-static int canaryd_option_password(canaryd_options_t *o, const char *value,
+static int canaryd_option_tls_verify(canaryd_options_t *o, const char *value,
     canary_error_t *err);
 static int canaryd_option_prefix(canaryd_options_t *o, const char *value,
     canary_error_t *err);
@@ -40,11 +49,7 @@ static int canaryd_option_instance(canaryd_options_t *o, const char *value,
     canary_error_t *err);
 static int canaryd_option_interval(canaryd_options_t *o, const char *value,
     canary_error_t *err);
-static int canaryd_option_state(canaryd_options_t *o, const char *value,
-    canary_error_t *err);
 static int canaryd_option_webhook(canaryd_options_t *o, const char *value,
-    canary_error_t *err);
-static int canaryd_option_secret(canaryd_options_t *o, const char *value,
     canary_error_t *err);
 static int canaryd_option_listen(canaryd_options_t *o, const char *value,
     canary_error_t *err);
@@ -54,22 +59,35 @@ static int canaryd_option_format(canaryd_options_t *o, const char *value,
     canary_error_t *err);
 
 
+/* Those without a handler are texts. */
+
+#define canaryd_text_option(name, field)                                      \
+    { name, NULL, offsetof(canaryd_options_t, field), 0 }
+
+
 static const canaryd_option_t  canaryd_options[] = {
-    { "--nginx", canaryd_option_nginx, 0 },
-    { "--redis", canaryd_option_redis, 1 },
-    { "--sentinel", canaryd_option_sentinel, 0 },
-    { "--redis-user", canaryd_option_user, 0 },
-    { "--redis-password-file", canaryd_option_password, 0 },
-    { "--prefix", canaryd_option_prefix, 0 },
-    { "--instance", canaryd_option_instance, 0 },
-    { "--interval", canaryd_option_interval, 0 },
-    { "--state", canaryd_option_state, 0 },
-    { "--webhook", canaryd_option_webhook, 0 },
-    { "--webhook-secret-file", canaryd_option_secret, 0 },
-    { "--listen", canaryd_option_listen, 0 },
-    { "--role", canaryd_option_role, 0 },
-    { "--log-format", canaryd_option_format, 0 },
-    { NULL, NULL, 0 }
+    { "--nginx", canaryd_option_nginx, 0, 0 },
+    { "--redis", canaryd_option_redis, 0, 1 },
+    canaryd_text_option("--redis-user", redis_user),
+    canaryd_text_option("--redis-password-file", redis_password_file),
+    canaryd_text_option("--redis-ca", tls_ca),
+    canaryd_text_option("--redis-cert", tls_cert),
+    canaryd_text_option("--redis-key", tls_key),
+    canaryd_text_option("--redis-tls-name", tls_name),
+    { "--redis-tls-verify", canaryd_option_tls_verify, 0, 0 },
+    { "--sentinel", canaryd_option_sentinel, 0, 0 },
+    canaryd_text_option("--sentinel-user", sentinel_user),
+    canaryd_text_option("--sentinel-password-file", sentinel_password_file),
+    { "--prefix", canaryd_option_prefix, 0, 0 },
+    { "--instance", canaryd_option_instance, 0, 0 },
+    { "--interval", canaryd_option_interval, 0, 0 },
+    canaryd_text_option("--state", state),
+    { "--webhook", canaryd_option_webhook, 0, 0 },
+    canaryd_text_option("--webhook-secret-file", webhook_secret_file),
+    { "--listen", canaryd_option_listen, 0, 0 },
+    { "--role", canaryd_option_role, 0, 0 },
+    { "--log-format", canaryd_option_format, 0, 0 },
+    { NULL, NULL, 0, 0 }
 };
 
 
@@ -78,25 +96,34 @@ const char  canaryd_usage[] =
 "\n"
 "Watches both arms of every canary of one nginx and trips a rollback.\n"
 "\n"
-"  --nginx URL                 the module's API: unix:/run/a.sock:/canary/\n"
-"                              or http://127.0.0.1:8080/canary/\n"
-"  --redis URL                 redis://host[:port][/db] or unix:/path;\n"
-"                              repeat it for several Sentinels\n"
-"  --sentinel NAME             the URLs are Sentinels, NAME is the master\n"
-"  --redis-user NAME           with --redis-password-file\n"
-"  --redis-password-file FILE  read at start and on SIGHUP\n"
-"  --prefix TEXT               of the keys, default agent-canary:\n"
-"  --instance NAME             of this sidecar, default: the host's name\n"
-"  --interval TIME             50ms to 10s, default 250ms\n"
-"  --state FILE                keeps the evidence across restarts\n"
-"  --webhook URL               is told of every trip, https or http\n"
-"  --webhook-secret-file FILE  signs what it is told\n"
-"  --listen ADDRESS:PORT       own /metrics and /healthz\n"
-"  --role guard|owner          default guard\n"
-"  --log-format text|json      default text\n"
-"  -t                          check options and files, then exit\n"
+"  --nginx URL                   the module's API: unix:/run/a.sock:/canary/\n"
+"                                or http://127.0.0.1:8080/canary/\n"
+"  --redis URL                   redis://host[:port][/db], or rediss:// for\n"
+"                                TLS, or unix:/path[:/db]; repeat it for\n"
+"                                several Sentinels\n"
+"  --redis-user NAME             with --redis-password-file\n"
+"  --redis-password-file FILE\n"
+"  --redis-ca FILE               signs the server's certificate, default: the\n"
+"                                system's\n"
+"  --redis-cert FILE             of this client, with --redis-key FILE\n"
+"  --redis-tls-name NAME         in the certificate, default: the host\n"
+"  --redis-tls-verify on|off     off accepts any certificate, default on\n"
+"  --sentinel NAME               the URLs are Sentinels, NAME is the master\n"
+"  --sentinel-user NAME          with --sentinel-password-file\n"
+"  --sentinel-password-file FILE\n"
+"  --prefix TEXT                 of the keys, default agent-canary:\n"
+"  --instance NAME               of this sidecar, default: the host's name\n"
+"  --interval TIME               50ms to 10s, default 250ms\n"
+"  --state FILE                  keeps the evidence across restarts\n"
+"  --webhook URL                 is told of every trip, https or http\n"
+"  --webhook-secret-file FILE    signs what it is told\n"
+"  --listen ADDRESS:PORT         own /metrics and /healthz\n"
+"  --role guard|owner            default guard\n"
+"  --log-format text|json        default text\n"
+"  -t                            check options and files, then exit\n"
 "  --version, --help\n"
 "\n"
+"SIGHUP reads the files of passwords, secrets and TLS again.\n"
 "Exit codes: 0 ok, 1 failed, 2 usage.\n";
 
 
@@ -178,7 +205,14 @@ canaryd_options_one(canaryd_options_t *o, int *i, int argc,
 
         *seen |= 1U << n;
 
-        return option->handler(o, value, err);
+        if (option->handler) {
+            return option->handler(o, value, err);
+        }
+
+        memcpy((char *) o + option->offset, (const char *) &value,
+               sizeof(value));
+
+        return 0;
     }
 
     canary_error(err, "option", canaryd_str(name),
@@ -226,28 +260,106 @@ canaryd_options_check(canaryd_options_t *o, canary_error_t *err)
         return -1;
     }
 
-    if (o->nredis > 1 && o->sentinel == NULL) {
-        canary_error(err, "--redis", canaryd_str("several"),
-                     "expected --sentinel NAME with more than one");
+    if (canaryd_options_redis(o, err) != 0
+        || canaryd_options_tls(o, err) != 0)
+    {
         return -1;
     }
 
-    if (o->redis_user && o->redis_password_file == NULL) {
-        canary_error(err, "--redis-user", canaryd_str(o->redis_user),
-                     "expected --redis-password-file with it");
-        return -1;
-    }
-
-    if (o->webhook_secret_file && o->webhook.url[0] == '\0') {
-        canary_error(err, "--webhook-secret-file",
-                     canaryd_str(o->webhook_secret_file),
-                     "expected --webhook with it");
+    if (canaryd_options_needs(err, "--webhook-secret-file",
+                              o->webhook_secret_file,
+                              o->webhook.url[0] != '\0',
+                              "expected --webhook with it")
+        != 0)
+    {
         return -1;
     }
 
     canaryd_options_fleet(o);
 
     return o->instance[0] ? 0 : canaryd_options_instance(o, err);
+}
+
+
+static int
+canaryd_options_redis(canaryd_options_t *o, canary_error_t *err)
+{
+    unsigned  i;
+
+    for (i = 0; i < o->nredis; i++) {
+        if (o->redis[i].port == 0) {
+            o->redis[i].port = o->sentinel ? CANARYD_SENTINEL_PORT
+                                           : CANARYD_REDIS_PORT;
+        }
+
+        if (o->redis[i].tls != o->redis[0].tls) {
+            canary_error(err, "--redis", canaryd_str(o->redis[i].host),
+                         "expected either all rediss:// or none");
+            return -1;
+        }
+    }
+
+    if (o->nredis > 1 && o->sentinel == NULL) {
+        canary_error(err, "--redis", canaryd_str("several"),
+                     "expected --sentinel NAME with more than one");
+        return -1;
+    }
+
+    return canaryd_options_needs(err, "--redis-user", o->redis_user,
+                                 o->redis_password_file != NULL,
+                                 "expected --redis-password-file with it")
+           || canaryd_options_needs(err, "--sentinel-user", o->sentinel_user,
+                                    o->sentinel_password_file != NULL,
+                                    "expected --sentinel-password-file with "
+                                    "it")
+           || canaryd_options_needs(err, "--sentinel-password-file",
+                                    o->sentinel_password_file,
+                                    o->sentinel != NULL,
+                                    "expected --sentinel with it")
+           ? -1 : 0;
+}
+
+
+static int
+canaryd_options_tls(const canaryd_options_t *o, canary_error_t *err)
+{
+    int  tls;
+
+    static const char  needs[] = "expected rediss:// with it";
+
+    tls = o->redis[0].tls;
+
+    return canaryd_options_needs(err, "--redis-ca", o->tls_ca, tls, needs)
+           || canaryd_options_needs(err, "--redis-cert", o->tls_cert, tls,
+                                    needs)
+           || canaryd_options_needs(err, "--redis-cert", o->tls_cert,
+                                    o->tls_key != NULL,
+                                    "expected --redis-key with it")
+           || canaryd_options_needs(err, "--redis-key", o->tls_key,
+                                    o->tls_cert != NULL,
+                                    "expected --redis-cert with it")
+           || canaryd_options_needs(err, "--redis-tls-name", o->tls_name, tls,
+                                    needs)
+           || canaryd_options_needs(err, "--redis-tls-verify",
+                                    o->tls_unverified ? "off" : NULL, tls,
+                                    needs)
+           ? -1 : 0;
+}
+
+
+/* value NULL: the option is not there, and needs nothing. */
+
+static int
+canaryd_options_needs(canary_error_t *err, const char *name,
+    const char *value, int met, const char *expected)
+{
+    if (value == NULL || met) {
+        return 0;
+    }
+
+    canary_error(err, name, canaryd_str(value), expected);
+
+    return -1;
 }
 
 
@@ -325,24 +437,17 @@ canaryd_option_sentinel(canaryd_options_t *o, const char *value,
 
 
 static int
-canaryd_option_user(canaryd_options_t *o, const char *value,
+canaryd_option_tls_verify(canaryd_options_t *o, const char *value,
     canary_error_t *err)
 {
-    (void) err;
+    if (strcmp(value, "off") == 0) {
+        o->tls_unverified = 1;
 
-    o->redis_user = value;
-
-    return 0;
-}
-
-
-static int
-canaryd_option_password(canaryd_options_t *o, const char *value,
-    canary_error_t *err)
-{
-    (void) err;
-
-    o->redis_password_file = value;
+    } else if (strcmp(value, "on") != 0) {
+        canary_error(err, "--redis-tls-verify", canaryd_str(value),
+                     "expected on or off");
+        return -1;
+    }
 
     return 0;
 }
@@ -424,34 +529,10 @@ canaryd_option_interval(canaryd_options_t *o, const char *value,
 
 
 static int
-canaryd_option_state(canaryd_options_t *o, const char *value,
-    canary_error_t *err)
-{
-    (void) err;
-
-    o->state = value;
-
-    return 0;
-}
-
-
-static int
 canaryd_option_webhook(canaryd_options_t *o, const char *value,
     canary_error_t *err)
 {
     return canaryd_hook_parse(&o->webhook, canaryd_str(value), err);
-}
-
-
-static int
-canaryd_option_secret(canaryd_options_t *o, const char *value,
-    canary_error_t *err)
-{
-    (void) err;
-
-    o->webhook_secret_file = value;
-
-    return 0;
 }
 
 

@@ -36,6 +36,13 @@ typedef struct {
     const char        *sentinel;            /* NULL: redis[0] is the server */
     const char        *redis_user;
     const char        *redis_password_file;
+    const char        *sentinel_user;
+    const char        *sentinel_password_file;
+    const char        *tls_ca;              /* NULL: the system's */
+    const char        *tls_cert;
+    const char        *tls_key;
+    const char        *tls_name;            /* NULL: the host */
+    unsigned           tls_unverified:1;
     char               prefix[CANARYD_PREFIX_MAX + 1];
     char               fleet[CANARYD_PREFIX_MAX + 8];
     char               instance[CANARY_FLAG_NAME_MAX + 1];

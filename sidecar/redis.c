@@ -15,14 +15,20 @@
 /* A turn that took long is followed by a pause of so many times as much. */
 #define CANARYD_PAUSE        10
 
+/* One Sentinel is asked this often, in ms, whether it is the master still. */
+#define CANARYD_FOLLOW       2000
+
 #define CANARYD_BACKOFF_MIN  100            /* ms */
 #define CANARYD_BACKOFF_MAX  2000
 
 
 static void canaryd_redis_wait(canaryd_t *d, uint64_t when);
 static int canaryd_redis_connect(canaryd_exchange_t *e);
+static int canaryd_redis_find(canaryd_exchange_t *e);
 static void canaryd_redis_turn(canaryd_exchange_t *e);
+static void canaryd_redis_follow(canaryd_exchange_t *e);
 static void canaryd_redis_outcome(canaryd_exchange_t *e);
+static void canaryd_redis_refused(canaryd_exchange_t *e);
 static uint64_t canaryd_redis_backoff(uint64_t backoff);
 
 
@@ -51,11 +57,11 @@ canaryd_redis(void *data)
 
         start = canaryd_now();
 
-        if (e.link.c || canaryd_redis_connect(&e) == 0) {
+        if (e.link.reader || canaryd_redis_connect(&e) == 0) {
             canaryd_redis_turn(&e);
         }
 
-        if (e.link.c) {
+        if (e.link.reader) {
             backoff = CANARYD_BACKOFF_MIN;
             next = canaryd_now();
             next += CANARYD_PAUSE * (next - start);
@@ -63,6 +69,8 @@ canaryd_redis(void *data)
             if (next < start + d->options.interval) {
                 next = start + d->options.interval;
             }
+
+            canaryd_redis_follow(&e);
 
         } else {
             next = canaryd_now() + canaryd_redis_backoff(backoff);
@@ -93,25 +101,30 @@ canaryd_redis_wait(canaryd_t *d, uint64_t when)
 static int
 canaryd_redis_connect(canaryd_exchange_t *e)
 {
-    canary_error_t     err;
-    canaryd_secret_t   password;
-    canaryd_options_t *o;
+    canaryd_t  *d;
 
-    o = &e->d->options;
-    e->addr = o->redis[0];
+    d = e->d;
 
-    if (o->sentinel && canaryd_sentinel_master(o, &e->addr, &err) != 0) {
-        canaryd_link_fail(&e->link, err.text);
+    (void) pthread_mutex_lock(&d->lock);
+    canaryd_keys_copy(&e->keys, &d->keys);
+    (void) pthread_mutex_unlock(&d->lock);
+
+    e->access.tls = e->sentinels.tls = e->keys.tls;
+    e->access.name = e->sentinels.name = d->options.tls_name;
+    e->access.user = d->options.redis_user;
+    e->access.password = &e->keys.redis;
+    e->sentinels.user = d->options.sentinel_user;
+    e->sentinels.password = &e->keys.sentinel;
+
+    if (canaryd_redis_find(e) != 0) {
         return -1;
     }
 
-    (void) pthread_mutex_lock(&e->d->lock);
-    password = e->d->password;
-    (void) pthread_mutex_unlock(&e->d->lock);
+    e->asked_at = canaryd_now();
+    canaryd_link_step(&e->link, CANARYD_STEP_MAX);
 
-    if (canaryd_link_open(&e->link, &e->addr) != 0
-        || canaryd_link_login(&e->link, &e->addr, o->redis_user, &password)
-           != 0)
+    if (canaryd_link_open(&e->link, &e->addr, &e->access) != 0
+        || canaryd_link_login(&e->link, &e->addr) != 0)
     {
         return -1;
     }
@@ -122,12 +135,33 @@ canaryd_redis_connect(canaryd_exchange_t *e)
 }
 
 
+static int
+canaryd_redis_find(canaryd_exchange_t *e)
+{
+    canary_error_t            err;
+    const canaryd_options_t  *o;
+
+    o = &e->d->options;
+    e->addr = o->redis[0];
+
+    if (o->sentinel
+        && canaryd_sentinel_master(o, &e->sentinels, &e->addr, &err) != 0)
+    {
+        canaryd_link_fail(&e->link, err.text);
+        return -1;
+    }
+
+    return 0;
+}
+
+
 /* Trips first.  After a failure the rest does nothing. */
 
 static void
 canaryd_redis_turn(canaryd_exchange_t *e)
 {
-    e->refusal[0] = '\0';
+    e->errors = 0;
+    e->taken = 0;
 
     canaryd_exchange_trips(e);
     canaryd_exchange_audit(e);
@@ -136,8 +170,42 @@ canaryd_redis_turn(canaryd_exchange_t *e)
 
     /* a replica refuses: whoever is the master now is asked for anew */
 
-    if (e->link.c && strstr(e->refusal, "READONLY")) {
+    if (e->errors && strstr(e->refusal, "READONLY")) {
         canaryd_link_fail(&e->link, "READONLY: this is no master");
+    }
+}
+
+
+/*
+ * A master that was replaced believes in itself for some more seconds, and
+ * takes what will be lost.
+ */
+
+static void
+canaryd_redis_follow(canaryd_exchange_t *e)
+{
+    uint64_t                  now;
+    canary_error_t            err;
+    canaryd_redis_t           addr;
+    const canaryd_options_t  *o;
+
+    o = &e->d->options;
+    now = canaryd_now();
+
+    if (o->sentinel == NULL || now - e->asked_at < CANARYD_FOLLOW) {
+        return;
+    }
+
+    e->asked_at = now;
+
+    /* one that answers is kept for as long as they do not agree */
+
+    if (canaryd_sentinel_doubts(o, &e->sentinels, e->asked++, &e->addr)
+        && canaryd_sentinel_master(o, &e->sentinels, &addr, &err) == 0
+        && (strcmp(addr.host, e->addr.host) != 0
+            || addr.port != e->addr.port))
+    {
+        canaryd_link_fail(&e->link, "the Sentinels name another master");
     }
 }
 
@@ -149,20 +217,45 @@ canaryd_redis_outcome(canaryd_exchange_t *e)
 
     d = e->d;
 
-    if (e->link.c == NULL) {
-        canaryd_party_fail(&d->redis_party, e->link.error);
+    if (e->link.reader == NULL) {
+        canaryd_party_fail(&d->redis_party, e->link.error.text);
         d->peers = 0;
+        d->refusing = 0;
         return;
     }
 
     canaryd_party_ok(&d->redis_party, canaryd_now());
+    canaryd_redis_refused(e);
+}
 
-    if (e->refusal[0] && !d->refusing) {
-        canaryd_log(CANARYD_LOG_ERROR, NULL, "%s", e->refusal);
+
+/* What was refused stays so until it is taken. */
+
+static void
+canaryd_redis_refused(canaryd_exchange_t *e)
+{
+    unsigned    before;
+    canaryd_t  *d;
+
+    d = e->d;
+    before = e->refused;
+
+    e->refused &= ~e->taken;
+    e->refused |= e->errors;
+
+    if (e->errors & ~before) {
+        canaryd_log(CANARYD_LOG_ERROR, NULL, "Redis refuses: %s",
+                    e->refusal);
+
+    } else if (before && e->refused == 0) {
+        canaryd_log(CANARYD_LOG_INFO, NULL, "Redis takes everything again");
     }
 
-    d->refusing = e->refusal[0] != '\0';
-    memcpy(d->refusal, e->refusal, sizeof(d->refusal));
+    d->refusing = e->refused != 0;
+
+    if (e->errors) {
+        memcpy(d->refusal, e->refusal, sizeof(d->refusal));
+    }
 }
 
 

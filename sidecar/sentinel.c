@@ -2,13 +2,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "link.h"
 #include "sentinel.h"
 #include "text.h"
 
 
+#define CANARYD_SENTINEL_QUICK  250         /* ms */
+
+
 static int canaryd_sentinel_ask(const canaryd_redis_t *sentinel,
-    const char *name, canaryd_redis_t *master);
+    const char *name, const canaryd_access_t *access, uint64_t max,
+    canaryd_redis_t *master);
 static int canaryd_sentinel_read(const redisReply *reply,
     canaryd_redis_t *master);
 static int canaryd_sentinel_same(const canaryd_redis_t *a,
@@ -16,7 +19,8 @@ static int canaryd_sentinel_same(const canaryd_redis_t *a,
 
 
 int
-canaryd_sentinel_master(const canaryd_options_t *o, canaryd_redis_t *master,
+canaryd_sentinel_master(const canaryd_options_t *o,
+    const canaryd_access_t *access, canaryd_redis_t *master,
     canary_error_t *err)
 {
     unsigned         i, k, n, votes;
@@ -25,7 +29,10 @@ canaryd_sentinel_master(const canaryd_options_t *o, canaryd_redis_t *master,
     n = 0;
 
     for (i = 0; i < o->nredis; i++) {
-        if (canaryd_sentinel_ask(&o->redis[i], o->sentinel, &told[n]) == 0) {
+        if (canaryd_sentinel_ask(&o->redis[i], o->sentinel, access,
+                                 CANARYD_STEP_MAX, &told[n])
+            == 0)
+        {
             n++;
         }
     }
@@ -38,6 +45,7 @@ canaryd_sentinel_master(const canaryd_options_t *o, canaryd_redis_t *master,
         if (2 * votes > n) {
             *master = told[i];
             master->db = o->redis[0].db;
+            master->tls = o->redis[0].tls;
             return 0;
         }
     }
@@ -49,15 +57,29 @@ canaryd_sentinel_master(const canaryd_options_t *o, canaryd_redis_t *master,
 }
 
 
+int
+canaryd_sentinel_doubts(const canaryd_options_t *o,
+    const canaryd_access_t *access, unsigned i, const canaryd_redis_t *master)
+{
+    canaryd_redis_t  told;
+
+    return canaryd_sentinel_ask(&o->redis[i % o->nredis], o->sentinel, access,
+                                CANARYD_SENTINEL_QUICK, &told)
+           == 0 && !canaryd_sentinel_same(&told, master);
+}
+
+
 static int
 canaryd_sentinel_ask(const canaryd_redis_t *sentinel, const char *name,
-    canaryd_redis_t *master)
+    const canaryd_access_t *access, uint64_t max, canaryd_redis_t *master)
 {
     int              rc;
     redisReply      *reply;
     canaryd_link_t   link = { 0 };
 
-    if (canaryd_link_open(&link, sentinel) != 0) {
+    canaryd_link_step(&link, max);
+
+    if (canaryd_link_open(&link, sentinel, access) != 0) {
         return -1;
     }
 

@@ -6,6 +6,7 @@
 #define CANARYD_SENTINEL_H
 
 
+#include "link.h"
 #include "options.h"
 
 
@@ -15,7 +16,14 @@
  */
 
 int canaryd_sentinel_master(const canaryd_options_t *o,
-    canaryd_redis_t *master, canary_error_t *err);
+    const canaryd_access_t *access, canaryd_redis_t *master,
+    canary_error_t *err);
+
+/* Whether the i-th of them names another one.  A quick look, no vote. */
+
+int canaryd_sentinel_doubts(const canaryd_options_t *o,
+    const canaryd_access_t *access, unsigned i,
+    const canaryd_redis_t *master);
 
 
 #endif /* CANARYD_SENTINEL_H */

@@ -5,8 +5,7 @@
 #include "url.h"
 
 
-#define CANARYD_REDIS_PORT  6379
-#define CANARYD_DB_MAX      1000000
+#define CANARYD_DB_MAX  1000000
 
 
 static int canaryd_after(canary_str_t *text, const char *start);
@@ -15,6 +14,7 @@ static canary_str_t canaryd_until(canary_str_t *text, char c);
 static int canaryd_host_port(canary_str_t text, char *host, uint16_t *port);
 static int canaryd_number(canary_str_t text, uint32_t max, uint32_t *number);
 static int canaryd_api_socket(canaryd_api_t *api, canary_str_t text);
+static int canaryd_redis_socket(canaryd_redis_t *redis, canary_str_t text);
 
 
 int
@@ -86,22 +86,23 @@ canaryd_redis_parse(canaryd_redis_t *redis, canary_str_t text,
     memset(redis, 0, sizeof(canaryd_redis_t));
 
     rest = text;
-    redis->port = CANARYD_REDIS_PORT;
-    expected = "expected redis://host[:port][/db] or unix:/path/of.sock";
+    expected = "expected redis://host[:port][/db], rediss:// for TLS, or "
+               "unix:/path/of.sock[:/db]";
+
+    if (!canaryd_url_clean(text)) {
+        canary_error(err, "--redis", text, expected);
+        return -1;
+    }
 
     if (canaryd_after(&rest, "unix:")) {
-        if (rest.len > 1 && rest.len < CANARYD_PATH_MAX
-            && rest.data[0] == '/' && canaryd_url_clean(rest))
-        {
-            canaryd_copy(redis->socket, sizeof(redis->socket), rest);
+        if (canaryd_redis_socket(redis, rest) == 0) {
             return 0;
         }
 
-    } else if (canaryd_after(&rest, "rediss://")) {
-        expected = "expected redis:// or unix:, there is no TLS here: a local "
-                   "stunnel can add it";
-
-    } else if (canaryd_after(&rest, "redis://") && canaryd_url_clean(rest)) {
+    } else if (canaryd_after(&rest, "redis://")
+               || canaryd_after(&rest, "rediss://"))
+    {
+        redis->tls = text.data[5] == 's';
         place = canaryd_until(&rest, '/');
 
         if (memchr(place.data, '@', place.len)) {
@@ -120,6 +121,32 @@ canaryd_redis_parse(canaryd_redis_t *redis, canary_str_t text,
     canary_error(err, "--redis", text, expected);
 
     return -1;
+}
+
+
+/* "/path/of.sock" or "/path/of.sock:/db" */
+
+static int
+canaryd_redis_socket(canaryd_redis_t *redis, canary_str_t text)
+{
+    size_t        len;
+    canary_str_t  path;
+
+    len = text.len;
+    path = canaryd_until(&text, ':');
+
+    if (path.len < 2 || path.len >= CANARYD_PATH_MAX || path.data[0] != '/') {
+        return -1;
+    }
+
+    canaryd_copy(redis->socket, sizeof(redis->socket), path);
+
+    if (path.len == len) {
+        return 0;
+    }
+
+    return canaryd_after(&text, "/")
+           ? canaryd_number(text, CANARYD_DB_MAX, &redis->db) : -1;
 }
 
 

@@ -26,8 +26,9 @@ typedef struct {
 typedef struct {
     char      host[CANARYD_HOST_MAX];       /* "": a unix socket */
     char      socket[CANARYD_PATH_MAX];
-    uint16_t  port;
+    uint16_t  port;                         /* 0: the default one */
     uint32_t  db;
+    unsigned  tls:1;
 } canaryd_redis_t;
 
 

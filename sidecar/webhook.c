@@ -55,7 +55,7 @@ canaryd_webhook(void *data)
         }
 
         memcpy(id, event->id, sizeof(id));
-        secret = d->hook_secret;
+        secret = d->keys.webhook;
         canaryd_text_reset(&body);
         canaryd_webhook_body(&body, d, event);
 
