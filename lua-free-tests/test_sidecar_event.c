@@ -173,6 +173,47 @@ the_webhook_follows_the_audit(void **state)
 
 
 static void
+the_webhook_is_tried_so_often(void **state)
+{
+    unsigned          i;
+    uint64_t          now, pause;
+    canaryd_event_t  *event;
+    canaryd_events_t  events = { 0 };
+
+    (void) state;
+
+    event = begin(&events, 1);
+    (void) canaryd_event_attempt(event, CANARYD_EXEC_DONE);
+    (void) canaryd_event_hook(event, 0);
+
+    now = 5000;
+    pause = CANARYD_HOOK_PAUSE;
+
+    for (i = 1; i < CANARYD_HOOK_TRIES; i++) {
+        assert_int_equal(canaryd_event_called(event, 0, now), 0);
+        assert_int_equal(event->hook, CANARYD_HOOK_DUE);
+        assert_int_equal(event->retry, now + pause);
+        assert_false(canaryd_event_done(event, 1));
+        now = event->retry;
+        pause *= 2;
+    }
+
+    assert_int_equal(canaryd_event_called(event, 0, now), 1);
+    assert_int_equal(event->hook, CANARYD_HOOK_DONE);
+    assert_true(canaryd_event_done(event, 1));
+    canaryd_events_clear(&events);
+
+    event = begin(&events, 1);
+    (void) canaryd_event_attempt(event, CANARYD_EXEC_DONE);
+    (void) canaryd_event_hook(event, 0);
+    assert_int_equal(canaryd_event_called(event, 0, 0), 0);
+    assert_int_equal(canaryd_event_called(event, 1, 1000), 1);
+    assert_true(canaryd_event_done(event, 1));
+    canaryd_events_clear(&events);
+}
+
+
+static void
 events_are_bounded(void **state)
 {
     char              id[32];
@@ -231,6 +272,16 @@ a_latch_is_told_until_it_is_seen(void **state)
     canaryd_latch_lost(&l, CANARYD_AT_REDIS);
     assert_true(canaryd_latch_tell(&l, CANARYD_AT_REDIS, 99999));
 
+    /* what Redis has lost is written to its audit again, if it has to be */
+
+    assert_false(canaryd_latch_learn(&l, CANARYD_AT_REDIS, &trip, S("{4}")));
+    l.audited = 1;
+    canaryd_latch_lost(&l, CANARYD_AT_NGINX);
+    assert_true(l.audited);
+    canaryd_latch_lost(&l, CANARYD_AT_REDIS);
+    assert_false(l.audited);
+    assert_true(l.lost);
+
     canaryd_latch_epoch(&l, 3);
     assert_true(l.set);
     canaryd_latch_epoch(&l, 4);
@@ -244,6 +295,7 @@ main(void)
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(an_entry_is_written_exactly_once),
         cmocka_unit_test(the_webhook_follows_the_audit),
+        cmocka_unit_test(the_webhook_is_tried_so_often),
         cmocka_unit_test(events_are_bounded),
         cmocka_unit_test(a_latch_is_told_until_it_is_seen)
     };

@@ -69,6 +69,7 @@ typedef struct {
     uint64_t           traffic;             /* ms, of the last request */
 
     canaryd_latch_t    latch;
+    char               told[CANARYD_ID_MAX];        /* the last event */
     uint32_t           notified;            /* rules, a bit each */
     uint64_t           trips;
 

@@ -5,7 +5,6 @@
 #include "text.h"
 
 
-static int canaryd_event_done(const canaryd_event_t *event, int hook);
 static void canaryd_event_free(canaryd_event_t *event);
 
 
@@ -130,7 +129,24 @@ canaryd_event_hook(canaryd_event_t *event, uint64_t now)
 }
 
 
-static int
+int
+canaryd_event_called(canaryd_event_t *event, int ok, uint64_t now)
+{
+    event->tries++;
+
+    if (!ok && event->tries < CANARYD_HOOK_TRIES) {
+        event->retry = now + ((uint64_t) CANARYD_HOOK_PAUSE
+                              << (event->tries - 1));
+        return 0;
+    }
+
+    event->hook = CANARYD_HOOK_DONE;
+
+    return 1;
+}
+
+
+int
 canaryd_event_done(const canaryd_event_t *event, int hook)
 {
     if (event->audit != CANARYD_AUDIT_WON

@@ -26,6 +26,11 @@
 
 #define CANARYD_AUDIT_WAIT  2000
 
+/* The webhook is called so often; the pause in ms is doubled each time. */
+
+#define CANARYD_HOOK_TRIES   8
+#define CANARYD_HOOK_PAUSE   1000
+
 
 typedef enum {
     CANARYD_AUDIT_WAITS = 0,                /* until Redis shows the trip */
@@ -95,7 +100,15 @@ int canaryd_event_attempt(canaryd_event_t *event, canaryd_attempt_e attempt);
 
 int canaryd_event_hook(canaryd_event_t *event, uint64_t now);
 
-/* Removes what is done with; hook: there is a webhook at all. */
+/* The webhook was called.  Returns 1 when there is no other try. */
+
+int canaryd_event_called(canaryd_event_t *event, int ok, uint64_t now);
+
+/* Whether everybody knows of it; hook: there is a webhook at all. */
+
+int canaryd_event_done(const canaryd_event_t *event, int hook);
+
+/* Removes what is done with. */
 
 void canaryd_events_sweep(canaryd_events_t *events, int hook);
 

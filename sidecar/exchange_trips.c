@@ -42,6 +42,8 @@ static unsigned canaryd_trips_want(canaryd_t *d, canaryd_trip_job_t *job,
     unsigned n);
 static void canaryd_trips_set(canaryd_exchange_t *e,
     const canaryd_trip_job_t *job, unsigned n);
+static int canaryd_audit_old(const canaryd_event_t *event,
+    canaryd_attempt_e attempt);
 static int canaryd_audit_next(canaryd_t *d, canaryd_audit_job_t *job,
     const char *after);
 static canaryd_attempt_e canaryd_audit_attempt(canaryd_exchange_t *e,
@@ -291,7 +293,9 @@ canaryd_exchange_audit(canaryd_exchange_t *e)
         if (event && canaryd_event_attempt(event, attempt)) {
             e->d->save_now = 1;
 
-            if (event->audit == CANARYD_AUDIT_WON) {
+            if (event->audit == CANARYD_AUDIT_WON
+                && !canaryd_audit_old(event, attempt))
+            {
                 e->d->audits++;
                 canaryd_log(CANARYD_LOG_INFO, job.flag,
                             "the audit entry %s is written", job.id);
@@ -305,6 +309,15 @@ canaryd_exchange_audit(canaryd_exchange_t *e)
         memcpy(last, job.id, sizeof(last));
         free(job.record);
     }
+}
+
+
+/* Redis has lost the trip alone: the entry is there. */
+
+static int
+canaryd_audit_old(const canaryd_event_t *event, canaryd_attempt_e attempt)
+{
+    return attempt == CANARYD_MARKER_OWN && event->hook == CANARYD_HOOK_DONE;
 }
 
 

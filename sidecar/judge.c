@@ -39,6 +39,8 @@ static void canaryd_judge_learn(canaryd_t *d, canaryd_flag_t *f,
     uint64_t now);
 static void canaryd_judge_event(canaryd_t *d, canaryd_flag_t *f, int own,
     uint64_t now);
+static void canaryd_judge_id(char *id, const canaryd_flag_t *f);
+static void canaryd_judge_sweep(canaryd_t *d);
 static void canaryd_judge_overtaken(canaryd_t *d);
 static void canaryd_judge_absent(canaryd_t *d);
 static void canaryd_judge_sight(canaryd_t *d, uint64_t now);
@@ -472,7 +474,8 @@ canaryd_judge_learn(canaryd_t *d, canaryd_flag_t *f, canaryd_at_e at,
 static void
 canaryd_judge_event(canaryd_t *d, canaryd_flag_t *f, int own, uint64_t now)
 {
-    char              id[CANARYD_ID_MAX], percent[CANARY_PERCENT_LEN];
+    int               told;
+    char              id[CANARYD_ID_MAX];
     canary_str_t      record;
     canaryd_event_t  *event;
 
@@ -482,17 +485,23 @@ canaryd_judge_event(canaryd_t *d, canaryd_flag_t *f, int own, uint64_t now)
         return;
     }
 
-    (void) snprintf(id, sizeof(id), "%s:%" PRIu64 ":%.*s", f->name,
-                    f->latch.trip.epoch,
-                    (int) canary_percent_format(percent,
-                                                f->latch.trip.percent),
-                    percent);
+    canaryd_judge_id(id, f);
+    told = strcmp(id, f->told) == 0;
+
+    if (told && !f->latch.lost) {
+        f->latch.audited = 1;               /* before a restart */
+        return;
+    }
 
     event = canaryd_events_add(&d->events, id, f->name, "trip",
                                f->latch.trip.epoch, record, now);
 
     if (event == NULL) {
         return;
+    }
+
+    if (told) {
+        event->hook = CANARYD_HOOK_DONE;    /* only Redis has forgotten */
     }
 
     if (own) {
@@ -508,6 +517,50 @@ canaryd_judge_event(canaryd_t *d, canaryd_flag_t *f, int own, uint64_t now)
             (void) pthread_cond_signal(&d->redis);
         }
     }
+}
+
+
+static void
+canaryd_judge_id(char *id, const canaryd_flag_t *f)
+{
+    char  percent[CANARY_PERCENT_LEN];
+
+    (void) snprintf(id, CANARYD_ID_MAX, "%s:%" PRIu64 ":%.*s", f->name,
+                    f->latch.trip.epoch,
+                    (int) canary_percent_format(percent,
+                                                f->latch.trip.percent),
+                    percent);
+}
+
+
+/* What everybody knows of is forgotten, but for the last trip of a flag. */
+
+static void
+canaryd_judge_sweep(canaryd_t *d)
+{
+    int               hook;
+    char              id[CANARYD_ID_MAX];
+    canaryd_flag_t   *f;
+    canaryd_event_t  *event;
+
+    hook = d->options.webhook.url[0] != '\0';
+
+    for (event = d->events.first; event; event = event->next) {
+        f = canaryd_flag_find(d, event->flag);
+
+        if (f == NULL || !f->latch.set || !canaryd_event_done(event, hook)) {
+            continue;
+        }
+
+        canaryd_judge_id(id, f);
+
+        if (strcmp(id, event->id) == 0) {
+            memcpy(f->told, id, sizeof(f->told));
+            d->save_now = 1;
+        }
+    }
+
+    canaryd_events_sweep(&d->events, hook);
 }
 
 
@@ -577,7 +630,7 @@ canaryd_judge_tick(canaryd_t *d, uint64_t now)
     }
 
     canaryd_judge_overtaken(d);
-    canaryd_events_sweep(&d->events, d->options.webhook.url[0] != '\0');
+    canaryd_judge_sweep(d);
 }
 
 

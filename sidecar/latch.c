@@ -45,6 +45,13 @@ void
 canaryd_latch_lost(canaryd_latch_t *latch, canaryd_at_e at)
 {
     latch->at &= ~(1U << at);
+
+    /* a Redis that lost it has lost the audit entry as well */
+
+    if (at == CANARYD_AT_REDIS) {
+        latch->lost = 1;
+        latch->audited = 0;
+    }
 }
 
 

@@ -29,6 +29,7 @@ typedef enum {
 typedef struct {
     unsigned        set:1;
     unsigned        audited:1;              /* its event was made */
+    unsigned        lost:1;                 /* Redis had or has it not */
     unsigned        at;                     /* a bit for each that has it */
     canary_trip_t   trip;
     char           *record;                 /* JSON */

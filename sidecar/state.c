@@ -46,6 +46,8 @@ static int canaryd_state_set_writer(canaryd_t *d, canaryd_flag_t *f,
     canary_str_t line);
 static int canaryd_state_set_verdict(canaryd_t *d, canaryd_flag_t *f,
     canary_str_t line);
+static int canaryd_state_set_told(canaryd_t *d, canaryd_flag_t *f,
+    canary_str_t line);
 static int canaryd_state_set_notified(canaryd_t *d, canaryd_flag_t *f,
     canary_str_t line);
 static int canaryd_state_set_window(canaryd_t *d, canaryd_flag_t *f,
@@ -60,6 +62,7 @@ static int canaryd_state_sync(const char *path);
 static const canaryd_state_line_t  canaryd_state_handlers[] = {
     { "writer", canaryd_state_set_writer },
     { "verdict", canaryd_state_set_verdict },
+    { "told", canaryd_state_set_told },
     { "notified", canaryd_state_set_notified },
     { "window", canaryd_state_set_window },
     { "event", canaryd_state_set_event },
@@ -122,6 +125,10 @@ canaryd_state_flag(canaryd_text_t *text, const canaryd_t *d,
 
     } else {
         canaryd_text_put(text, f->saved);
+    }
+
+    if (f->told[0]) {
+        canaryd_text_printf(text, "\ntold %s", f->told);
     }
 
     canaryd_text_printf(text, "\nnotified %" PRIu64 " %" PRIu32 "\n",
@@ -386,6 +393,21 @@ canaryd_state_set_verdict(canaryd_t *d, canaryd_flag_t *f, canary_str_t line)
     }
 
     canaryd_copy(f->saved, line.len + 1, line);
+
+    return 0;
+}
+
+
+static int
+canaryd_state_set_told(canaryd_t *d, canaryd_flag_t *f, canary_str_t line)
+{
+    (void) d;
+
+    if (f == NULL || line.len == 0 || line.len >= sizeof(f->told)) {
+        return -1;
+    }
+
+    canaryd_copy(f->told, sizeof(f->told), line);
 
     return 0;
 }

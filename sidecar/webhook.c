@@ -15,8 +15,6 @@
 
 #define CANARYD_HOOK_TIMEOUT  3000          /* ms */
 #define CANARYD_HOOK_MAX      65536         /* bytes of its answer */
-#define CANARYD_HOOK_TRIES    8
-#define CANARYD_HOOK_BACKOFF  1000          /* ms, doubled each time */
 #define CANARYD_HOOK_TURN     500
 
 
@@ -229,11 +227,7 @@ canaryd_webhook_done(canaryd_t *d, const char *id, int rc,
         return;
     }
 
-    event->tries++;
-
-    if (rc != 0 && event->tries < CANARYD_HOOK_TRIES) {
-        event->retry = now + ((uint64_t) CANARYD_HOOK_BACKOFF
-                              << (event->tries - 1));
+    if (!canaryd_event_called(event, rc == 0, now)) {
         return;
     }
 
@@ -243,6 +237,5 @@ canaryd_webhook_done(canaryd_t *d, const char *id, int rc,
                     err->text);
     }
 
-    event->hook = CANARYD_HOOK_DONE;
     d->save_now = 1;
 }
