@@ -24,7 +24,7 @@
 #define CANARYD_STACK       262144
 #define CANARYD_SAVE_EVERY  5000            /* ms */
 #define CANARYD_SAVE_LEAST  1000            /* ms, after something happened */
-#define CANARYD_STOP_MAX    2000            /* ms, for threads to end */
+#define CANARYD_STOP_MAX    1500            /* ms, for threads to end */
 
 
 typedef void *(*canaryd_thread_pt)(void *data);
@@ -48,6 +48,7 @@ static void canaryd_run(canaryd_t *d);
 static uint64_t canaryd_turn(canaryd_t *d, uint64_t next);
 static void canaryd_save(canaryd_t *d, uint64_t now);
 static void canaryd_stop(canaryd_t *d);
+static void canaryd_stop_wait(canaryd_t *d, unsigned left);
 
 
 /* Its own: the threads may outlive main() when one of them hangs. */
@@ -413,11 +414,9 @@ canaryd_save(canaryd_t *d, uint64_t now)
 static void
 canaryd_stop(canaryd_t *d)
 {
-    uint64_t        until;
-    canary_error_t  err;
-    canaryd_text_t  text;
+    unsigned  saver;
 
-    until = canaryd_now() + CANARYD_STOP_MAX;
+    saver = d->options.state ? 1 : 0;
 
     (void) pthread_mutex_lock(&d->lock);
 
@@ -425,33 +424,33 @@ canaryd_stop(canaryd_t *d)
     (void) pthread_cond_broadcast(&d->poster);
     (void) pthread_cond_broadcast(&d->redis);
     (void) pthread_cond_broadcast(&d->webhook);
-    (void) pthread_cond_broadcast(&d->saver);
 
-    while (canaryd_running && canaryd_now() < until) {
-        canaryd_cond_until(&d->judge, &d->lock, until);
-    }
+    canaryd_stop_wait(d, saver);
 
-    if (d->options.state) {
-        text = (canaryd_text_t) { 0 };
+    /* what the others have come to is in the last state */
+
+    if (saver) {
         canaryd_judge_tick(d, canaryd_now());
-        canaryd_state_write(&text, d);
+        canaryd_text_free(&d->saving);
+        canaryd_state_write(&d->saving, d);
 
-        if (text.failed
-            || canaryd_state_store(d->options.state, canaryd_text_str(&text),
-                                   &err)
-               != 0)
-        {
-            canaryd_log(CANARYD_LOG_ERROR, NULL, "the state is not saved");
+        if (d->saving.failed) {
+            canaryd_text_free(&d->saving);
         }
 
-        canaryd_text_free(&text);
+        d->last = 1;
+        (void) pthread_cond_broadcast(&d->saver);
+
+        canaryd_stop_wait(d, 0);
+    }
+
+    if (canaryd_running) {
+        canaryd_log(CANARYD_LOG_WARN, NULL, "stopped, but %u threads hang",
+                    canaryd_running);
+        _exit(0);
     }
 
     canaryd_log(CANARYD_LOG_INFO, NULL, "stopped");
-
-    if (canaryd_running) {
-        _exit(0);                           /* one of them hangs */
-    }
 
     canaryd_keys_clear(&d->keys);
 
@@ -462,4 +461,19 @@ canaryd_stop(canaryd_t *d)
     canaryd_flags_free(d);
     canaryd_text_free(&d->saving);
     curl_global_cleanup();
+}
+
+
+/* Until so many threads are left, or the time is over. */
+
+static void
+canaryd_stop_wait(canaryd_t *d, unsigned left)
+{
+    uint64_t  until;
+
+    until = canaryd_now() + CANARYD_STOP_MAX;
+
+    while (canaryd_running > left && canaryd_now() < until) {
+        canaryd_cond_until(&d->judge, &d->lock, until);
+    }
 }

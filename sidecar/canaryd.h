@@ -123,6 +123,7 @@ typedef struct {
     uint64_t            windows_bad;
 
     canaryd_text_t      saving;             /* for the saver, when len > 0 */
+    unsigned            last:1;             /* it may end after this one */
     uint64_t            saved_at;           /* ms */
     unsigned            save_now:1;
 

@@ -17,7 +17,7 @@ canaryd_saver(void *data)
 
     (void) pthread_mutex_lock(&d->lock);
 
-    while (!d->stop) {
+    while (!d->last || d->saving.len) {
         if (d->saving.len == 0) {
             (void) pthread_cond_wait(&d->saver, &d->lock);
             continue;

@@ -39,6 +39,7 @@ static void canaryd_state_event(canaryd_text_t *text,
     const canaryd_event_t *event);
 static int canaryd_state_read(canaryd_text_t *text, const char *path,
     canary_error_t *err);
+static const char *canaryd_state_refuse(int fd);
 static int canaryd_state_checked(canary_str_t *text);
 static int canaryd_state_lines(canaryd_t *d, canary_str_t text);
 static canary_str_t canaryd_state_word(canary_str_t *line, char end);
@@ -228,37 +229,56 @@ static int
 canaryd_state_read(canaryd_text_t *text, const char *path,
     canary_error_t *err)
 {
-    int      fd;
-    char     block[65536];
-    ssize_t  n;
+    int          fd;
+    char         block[65536];
+    ssize_t      n;
+    const char  *reason;
 
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
     if (fd < 0 && errno == ENOENT) {
         return 0;
     }
 
-    n = fd < 0 ? -1 : 1;
+    reason = canaryd_state_refuse(fd);
 
-    while (n > 0 && text->len <= CANARYD_STATE_BYTES) {
+    for (n = 1; reason == NULL && n > 0; /* void */ ) {
         n = read(fd, block, sizeof(block));
 
         if (n > 0) {
             canaryd_text_add(text, block, (size_t) n);
         }
-    }
 
-    if (n != 0 || text->failed) {
-        canary_error(err, "state file", canaryd_str(path),
-                     n < 0 ? strerror(errno) : "expected fewer bytes");
-        n = -1;
+        if (n < 0) {
+            reason = strerror(errno);
+
+        } else if (text->failed || text->len > CANARYD_STATE_BYTES) {
+            reason = "expected fewer bytes";
+        }
     }
 
     if (fd >= 0) {
         (void) close(fd);
     }
 
-    return (int) n;
+    if (reason) {
+        canary_error(err, "state file", canaryd_str(path), reason);
+    }
+
+    return reason ? -1 : 0;
+}
+
+
+static const char *
+canaryd_state_refuse(int fd)
+{
+    struct stat  st;
+
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        return strerror(errno);
+    }
+
+    return S_ISREG(st.st_mode) ? NULL : "expected a regular file";
 }
 
 
