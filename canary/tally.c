@@ -16,6 +16,7 @@ static int canary_tally_take(char *value, const canary_tally_field_t *field,
     canary_str_t text);
 static int canary_tally_take_count(char *value, canary_str_t text);
 static int canary_tally_take_sum(char *value, canary_str_t text);
+static uint64_t canary_tally_more(uint64_t count, uint64_t n);
 static int canary_tally_behind(const canary_tally_t *now,
     const canary_tally_t *before);
 static uint64_t canary_tally_count(const char *value);
@@ -253,7 +254,7 @@ canary_tally_cost(canary_tally_t *t, double usd, double cap)
 {
     double  capped;
 
-    if (!(usd >= 0 && usd <= CANARY_TALLY_SUM_MAX && cap > 0)) {
+    if (!(usd >= 0 && usd <= CANARY_TALLY_COST_MAX && cap > 0)) {
         t->cost_unpriced++;
         return;
     }
@@ -265,6 +266,21 @@ canary_tally_cost(canary_tally_t *t, double usd, double cap)
     t->cost_capped_usd += capped;
     t->cost_capped_usd2 += capped * capped;
     t->cost_cap_usd = cap;
+}
+
+
+void
+canary_tally_tokens(canary_tally_t *t, uint64_t input, uint64_t output)
+{
+    t->tokens_input = canary_tally_more(t->tokens_input, input);
+    t->tokens_output = canary_tally_more(t->tokens_output, output);
+}
+
+
+static uint64_t
+canary_tally_more(uint64_t count, uint64_t n)
+{
+    return count > UINT64_MAX - n ? UINT64_MAX : count + n;
 }
 
 
@@ -355,7 +371,6 @@ canary_tally_add(canary_tally_t *sum, const canary_tally_t *t)
     char                        *s;
     double                       x, y;
     size_t                       i;
-    uint64_t                     n, m;
     const char                  *v;
     const canary_tally_field_t  *field;
 
@@ -365,10 +380,9 @@ canary_tally_add(canary_tally_t *sum, const canary_tally_t *t)
             v = (const char *) t + field->offset + i * sizeof(uint64_t);
 
             if (field->type == CANARY_TALLY_COUNT) {
-                n = canary_tally_count(s);
-                m = canary_tally_count(v);
-                canary_tally_set_count(s, n > UINT64_MAX - m ? UINT64_MAX
-                                                             : n + m);
+                canary_tally_set_count(s,
+                                       canary_tally_more(canary_tally_count(s),
+                                                    canary_tally_count(v)));
                 continue;
             }
 

@@ -29,9 +29,13 @@
 #define CANARY_LATENCY_BUCKETS  (CANARY_LATENCY_EDGES + 1)
 #define CANARY_LATENCY_MAX      4194304     /* ms, the last edge */
 
-/* A sum that nothing honest reaches: above it, doubles lose cents. */
+/* USD of a request: more is a mistake of whoever says so. */
 
-#define CANARY_TALLY_SUM_MAX    1e13
+#define CANARY_TALLY_COST_MAX   1e13
+
+/* No sum is above it, not of the squares of 10^15 costs at their cap. */
+
+#define CANARY_TALLY_SUM_MAX    1e30
 
 /* Bytes of the text of a field: a histogram of 20 digits and a comma each. */
 
@@ -115,6 +119,10 @@ uint64_t canary_tally_errors(const canary_tally_t *t);
 /* Adds the cost of one request, which is capped for the two capped sums. */
 
 void canary_tally_cost(canary_tally_t *t, double usd, double cap);
+
+/* Adds the tokens of one request.  Counts stop at their largest value. */
+
+void canary_tally_tokens(canary_tally_t *t, uint64_t input, uint64_t output);
 
 /*
  * What was counted between two readings.  Returns 0; or 1 when the counters

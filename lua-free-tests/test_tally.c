@@ -286,7 +286,7 @@ other_text_is_refused(void **state)
     };
 
     static const char  *sums[] = {
-        "", "-1", "+1", ".5", "nan", "inf", "0x1p3", "1e14", "1e308", "1e999",
+        "", "-1", "+1", ".5", "nan", "inf", "0x1p3", "1e31", "1e308", "1e999",
         "1,2", "1 ", "1.2.3", "1e", "infinity",
         "0.0000000000000000000000000000000000000001"
     };
@@ -354,6 +354,42 @@ costs_are_capped_in_the_capped_sums(void **state)
 }
 
 
+/* Whoever reports them in millionths of a dollar is counted all the same. */
+
+static void
+absurd_costs_and_tokens_are_counted_on(void **state)
+{
+    char                         text[CANARY_TALLY_TEXT_MAX];
+    unsigned                     i;
+    canary_str_t                 s;
+    canary_tally_t               before, diff, now = { 0 }, read = { 0 };
+    const canary_tally_field_t  *field;
+
+    (void) state;
+
+    for (i = 0; i < 100000; i++) {
+        before = now;
+
+        canary_tally_cost(&now, 1e6, 2e7);
+        canary_tally_tokens(&now, UINT64_MAX / 50000, UINT64_MAX);
+
+        assert_int_equal(canary_tally_diff(&diff, &now, 1, &before, 1), 0);
+        assert_int_equal(diff.cost_known, 1);
+    }
+
+    assert_true(now.tokens_input == UINT64_MAX);
+    assert_true(now.tokens_output == UINT64_MAX);
+
+    for (field = canary_tally_fields; field->n; field++) {
+        s.data = text;
+        s.len = canary_tally_format(text, field, &now);
+        assert_int_equal(canary_tally_parse(&read, field, s), 0);
+    }
+
+    assert_true(read.cost_capped_usd2 == 1e17);
+}
+
+
 static void
 quantiles_are_within_their_bucket(void **state)
 {
@@ -403,6 +439,7 @@ main(void)
         cmocka_unit_test(text_is_read_back),
         cmocka_unit_test(other_text_is_refused),
         cmocka_unit_test(costs_are_capped_in_the_capped_sums),
+        cmocka_unit_test(absurd_costs_and_tokens_are_counted_on),
         cmocka_unit_test(quantiles_are_within_their_bucket)
     };
 

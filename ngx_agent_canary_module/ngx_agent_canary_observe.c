@@ -575,8 +575,7 @@ ngx_agent_canary_observe_cost(ngx_agent_canary_main_conf_t *mcf,
     usage = ngx_agent_canary_usage(ctx);
 
     if (usage) {
-        t->tokens_input += usage->input;
-        t->tokens_output += usage->output;
+        canary_tally_tokens(t, usage->input, usage->output);
     }
 
     rc = ctx->conf->cost ? ngx_agent_canary_observe_reported(ctx, &usd)
