@@ -282,6 +282,8 @@ ngx_agent_canary_status(ngx_http_request_t *r,
         return rc;
     }
 
+    ngx_agent_canary_tally_reap(mcf);
+
     ngx_agent_canary_out(out, "{\"version\":\"%s\",\"nginx\":\"%s\","
                          "\"boot_id\":\"%*s\",\"worker\":%i,\"pid\":%P,"
                          "\"clock_ms\":%M",

@@ -118,6 +118,8 @@ ngx_agent_canary_metrics(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    ngx_agent_canary_tally_reap(mcf);
+
     for (i = 0; i < mcf->flags.nelts; i++) {
         ngx_agent_canary_zone_refresh(mcf->zone, flag[i]);
         ngx_agent_canary_tally_sum(mcf->zone, flag[i]->node, &sums[i]);

@@ -70,6 +70,34 @@ ngx_agent_canary_tally_claim(ngx_agent_canary_main_conf_t *mcf)
 }
 
 
+/* As in a claim: whoever owns a slot is alone with it. */
+
+void
+ngx_agent_canary_tally_reap(ngx_agent_canary_main_conf_t *mcf)
+{
+    ngx_uint_t                 i;
+    ngx_atomic_uint_t          pid;
+    ngx_agent_canary_shctx_t  *sh;
+
+    sh = mcf->zone->sh;
+
+    for (i = 0; i < sh->slots; i++) {
+        pid = sh->pids[i];
+
+        if (pid == 0
+            || i == mcf->process
+            || ngx_agent_canary_tally_alive((ngx_pid_t) pid)
+            || !ngx_atomic_cmp_set(&sh->pids[i], pid, ngx_pid))
+        {
+            continue;
+        }
+
+        ngx_agent_canary_tally_bury(mcf, i);
+        sh->pids[i] = 0;
+    }
+}
+
+
 /* What was in flight died with the last owner of the slot. */
 
 static void
@@ -103,6 +131,11 @@ void
 ngx_agent_canary_tally_release(ngx_agent_canary_main_conf_t *mcf)
 {
     if (mcf->process != NGX_AGENT_CANARY_NO_SLOT) {
+
+        /* a process that is told to end at once leaves its requests */
+
+        ngx_agent_canary_tally_bury(mcf, mcf->process);
+
         mcf->zone->sh->pids[mcf->process] = 0;
         mcf->process = NGX_AGENT_CANARY_NO_SLOT;
     }

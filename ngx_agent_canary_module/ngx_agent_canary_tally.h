@@ -52,6 +52,13 @@ typedef struct {
 void ngx_agent_canary_tally_claim(ngx_agent_canary_main_conf_t *mcf);
 void ngx_agent_canary_tally_release(ngx_agent_canary_main_conf_t *mcf);
 
+/*
+ * Takes back the slots of processes that were killed: the master puts nobody
+ * in the place of an old worker.  Before the tallies are shown.
+ */
+
+void ngx_agent_canary_tally_reap(ngx_agent_canary_main_conf_t *mcf);
+
 /* This process' block of a flag; NULL: no slot, or no memory. */
 
 ngx_agent_canary_block_t *ngx_agent_canary_tally_block(
