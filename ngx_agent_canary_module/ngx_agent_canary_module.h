@@ -80,6 +80,7 @@ typedef struct {
     ngx_flag_t                   usage;     /* some location reads usage */
 
     ngx_uint_t                   process;   /* slot of this process */
+    ngx_msec_t                   claimed;   /* when it looked for one */
     ngx_queue_t                  waiting;   /* requests with a deadline */
     ngx_event_t                  deadline;
     ngx_connection_t             dummy;     /* for debug logs of the timer */

@@ -12,7 +12,11 @@
 #define NGX_AGENT_CANARY_TALLY_TRIES  1000
 #define NGX_AGENT_CANARY_TALLY_SPIN   10
 
+/* a process that found no slot looks again, in milliseconds */
+#define NGX_AGENT_CANARY_TALLY_CLAIM  1000
 
+
+static void ngx_agent_canary_tally_find(ngx_agent_canary_main_conf_t *mcf);
 static ngx_agent_canary_block_t *ngx_agent_canary_tally_allocate(
     ngx_agent_canary_zone_t *zone, ngx_agent_canary_node_t *node,
     ngx_uint_t slot);
@@ -26,6 +30,20 @@ static void ngx_agent_canary_tally_add(ngx_agent_canary_sum_t *sum,
 void
 ngx_agent_canary_tally_claim(ngx_agent_canary_main_conf_t *mcf)
 {
+    ngx_agent_canary_tally_find(mcf);
+
+    if (mcf->process == NGX_AGENT_CANARY_NO_SLOT) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "agent canary: all %ui slots of the zone are taken by "
+                      "living processes, this one counts nothing until one "
+                      "is free", mcf->zone->sh->slots);
+    }
+}
+
+
+static void
+ngx_agent_canary_tally_find(ngx_agent_canary_main_conf_t *mcf)
+{
     ngx_uint_t                 i;
     ngx_atomic_uint_t          pid;
     ngx_agent_canary_shctx_t  *sh;
@@ -33,6 +51,7 @@ ngx_agent_canary_tally_claim(ngx_agent_canary_main_conf_t *mcf)
     sh = mcf->zone->sh;
 
     mcf->process = NGX_AGENT_CANARY_NO_SLOT;
+    mcf->claimed = ngx_current_msec;
 
     /* one that is free; and those of the dead are freed */
 
@@ -60,12 +79,6 @@ ngx_agent_canary_tally_claim(ngx_agent_canary_main_conf_t *mcf)
         } else {
             sh->pids[i] = 0;
         }
-    }
-
-    if (mcf->process == NGX_AGENT_CANARY_NO_SLOT) {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "agent canary: all %ui slots of the zone are taken by "
-                      "living processes, this one counts nothing", sh->slots);
     }
 }
 
@@ -147,6 +160,14 @@ ngx_agent_canary_tally_block(ngx_agent_canary_main_conf_t *mcf,
     ngx_agent_canary_flag_t *flag)
 {
     ngx_agent_canary_block_t  *block;
+
+    /* old workers end, sooner or later */
+
+    if (mcf->process == NGX_AGENT_CANARY_NO_SLOT
+        && ngx_current_msec - mcf->claimed >= NGX_AGENT_CANARY_TALLY_CLAIM)
+    {
+        ngx_agent_canary_tally_find(mcf);
+    }
 
     if (mcf->process == NGX_AGENT_CANARY_NO_SLOT) {
         block = NULL;

@@ -46,7 +46,8 @@ typedef struct {
 
 /*
  * In init_process and exit_process of a worker.  Without a free slot this
- * process counts nothing but how often it did not, in sh->uncounted.
+ * process counts nothing but how often it did not, in sh->uncounted, until
+ * another one ends.
  */
 
 void ngx_agent_canary_tally_claim(ngx_agent_canary_main_conf_t *mcf);

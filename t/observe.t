@@ -749,6 +749,33 @@ like($crowded->log_text, qr/all 8 slots of the zone are taken/, 'and it says so'
 is($crowded->stop, 0, 'it ends cleanly');
 is_deeply([$crowded->complaints], [], 'nothing grave in its log');
 
+# each reload leaves a worker behind that has still an answer to give
+my $filled = tiny('filled')->start;
+$filled->wait_flag('support', state => 'ok') or die 'no flag';
+unlink "$dir/go";
+my @answers;
+
+for (1 .. 8) {
+    my $socket = Canary::HTTP::connect_to($filled->address);
+    syswrite $socket, Canary::HTTP::message('GET', '/hold/stream', undef,
+                                            'X-User-Id' => 'c');
+    push @answers, $socket;
+    wait_until(10, sub { has_head_once($socket) }) or die 'no stream';
+    $filled->reload or die 'no reload';
+}
+
+$filled->get('/fate/ok', 'X-User-Id' => 'c');
+is(uncounted($filled), 1, 'the last worker finds no place');
+spew("$dir/go", '');
+ok(wait_until(20, sub { $filled->settled }), 'the old ones end');
+ok(wait_until(10, sub {
+    my $before = $filled->flag('fate')->{arms}{candidate}{requests};
+    $filled->get('/fate/ok', 'X-User-Id' => 'c');
+    $filled->flag('fate')->{arms}{candidate}{requests} == $before + 1;
+}), 'and the last one has found one');
+is($filled->stop, 0, 'it ends cleanly');
+is_deeply([$filled->complaints], [], 'nothing grave in its log');
+
 # a page for each flag that is counted: not for so many
 my @more = map { "more$_" } 1 .. 8;
 my $full = tiny('full', zone => '32k', server => join '', map { <<"END" } @more)
