@@ -12,12 +12,31 @@
 #define CANARY_JSON_DIGITS     15
 
 
+static json_t *canary_json_read(const char *what, canary_str_t text,
+    const char *expected, size_t flags, canary_error_t *err);
 static int canary_json_too_deep(canary_str_t text);
 
 
 json_t *
 canary_json_load(const char *what, canary_str_t text, const char *expected,
     canary_error_t *err)
+{
+    return canary_json_read(what, text, expected, JSON_REJECT_DUPLICATES,
+                            err);
+}
+
+
+json_t *
+canary_json_load_foreign(const char *what, canary_str_t text,
+    const char *expected, canary_error_t *err)
+{
+    return canary_json_read(what, text, expected, 0, err);
+}
+
+
+static json_t *
+canary_json_read(const char *what, canary_str_t text, const char *expected,
+    size_t flags, canary_error_t *err)
 {
     char           reason[CANARY_ERROR_MAX];
     json_t        *json;
@@ -31,7 +50,7 @@ canary_json_load(const char *what, canary_str_t text, const char *expected,
         wrong = "this is nested too deeply";
 
     } else {
-        json = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, &error);
+        json = json_loadb(text.data, text.len, flags, &error);
 
         if (json) {
             return json;

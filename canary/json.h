@@ -1,6 +1,7 @@
 
 /*
- * JSON as owners and guards write it: jansson, behind the bounds it lacks.
+ * JSON as owners, guards and others write it: jansson, behind the bounds it
+ * lacks.
  */
 
 
@@ -24,6 +25,14 @@
  */
 
 json_t *canary_json_load(const char *what, canary_str_t text,
+    const char *expected, canary_error_t *err);
+
+/*
+ * The same for a file that neither of them made: of a key that is there twice
+ * the last value counts, as in most readers.
+ */
+
+json_t *canary_json_load_foreign(const char *what, canary_str_t text,
     const char *expected, canary_error_t *err);
 
 /*

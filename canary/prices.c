@@ -169,7 +169,10 @@ canary_prices_parse(canary_str_t json, canary_error_t *err)
     json_t           *root;
     canary_prices_t  *prices;
 
-    root = canary_json_load("prices", json, canary_prices_expected, err);
+    /* LiteLLM's file had models twice for months, and Python takes the last */
+
+    root = canary_json_load_foreign("prices", json, canary_prices_expected,
+                                    err);
 
     if (root == NULL) {
         return NULL;

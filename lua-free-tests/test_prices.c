@@ -492,6 +492,31 @@ other_fields_are_no_rates(void **state)
 
 
 static void
+of_a_model_that_is_there_twice_the_last_counts(void **state)
+{
+    canary_usage_t    usage;
+    canary_prices_t  *prices;
+
+    (void) state;
+
+    prices = parse("{\"m\":{\"input_cost_per_token\":1e-06},"
+                   "\"n\":{\"input_cost_per_token\":1e-06,"
+                   "\"input_cost_per_token\":3e-06},"
+                   "\"m\":{\"input_cost_per_token\":2e-06}}");
+
+    assert_int_equal(canary_prices_count(prices), 2);
+
+    usage = usage_of("m", 1, 0);
+    assert_cost(prices, &usage, 2e-06);
+
+    usage = usage_of("n", 1, 0);
+    assert_cost(prices, &usage, 3e-06);
+
+    canary_prices_free(prices);
+}
+
+
+static void
 files_that_are_none_are_refused(void **state)
 {
     buffer_t          b;
@@ -509,8 +534,7 @@ files_that_are_none_are_refused(void **state)
           "expected a model with a price" },
         { "{\"m\":{\"input_cost_per_token\":-1}}", "expected rates" },
         { "{\"m\":{\"input_cost_per_token\":0}", "'}' expected" },
-        { "{\"m\":{\"input_cost_per_token\":1e999}}", "overflow" },
-        { "{\"m\":{},\"m\":{}}", "duplicate" }
+        { "{\"m\":{\"input_cost_per_token\":1e999}}", "overflow" }
     };
 
     (void) state;
@@ -644,6 +668,7 @@ main(void)
         cmocka_unit_test(models_are_found_by_the_names_they_have),
         cmocka_unit_test(wrong_rates_take_their_row_with_them),
         cmocka_unit_test(other_fields_are_no_rates),
+        cmocka_unit_test(of_a_model_that_is_there_twice_the_last_counts),
         cmocka_unit_test(files_that_are_none_are_refused),
         cmocka_unit_test(too_many_bands_are_refused),
         cmocka_unit_test(three_thousand_models_are_found)
