@@ -99,9 +99,10 @@ sanitize: ## the suite under ASan and UBSan, with two builds of nginx
 	@.ci/sanitize
 
 bench: ## measure what it costs, beside its peers (PART=flip: only that)
+	@bench/run --check $(PART)
 	@.ci/packages bench
 	@$(MAKE) -s --no-print-directory build
-	@TEST_CANARY_MODULE=$(MODULE) bench/run $(PART)
+	@TEST_CANARY_MODULE=$(MODULE) AGENT_CANARYD=$(SIDECAR) bench/run $(PART)
 
 install: build ## install both (DESTDIR=, MODULES_DIR=, SBINDIR=)
 	install -d $(DESTDIR)$(MODULES_DIR)

@@ -20,7 +20,7 @@ use Canary::Nginx;
 use Canary::Oracle;
 use Canary::Process qw(alive descendants spawn);
 use Canary::Redis;
-use Canary::Util qw(command_output pause slurp spew wait_until);
+use Canary::Util qw(command_output pause root slurp spew wait_until);
 
 my $dir = tempdir('canary-XXXXXX', TMPDIR => 1, CLEANUP => 1);
 my $agent = Canary::Agent->start(dir => $dir, name => 'baseline');
@@ -163,6 +163,15 @@ is(ping(), "+PONG\r\n", 'delay');
 
 my ($accepted, $open) = $chaos->counts;
 is($accepted, 9, 'connections are counted');
+
+# -- the benchmark ------------------------------------------------------------
+
+my ($said, $status) = command_output(root() . '/bench/run', 'flip', 'flap');
+is($status >> 8, 2, 'an unknown part of the benchmark is an error');
+like($said, qr/^bench: unknown part "flap", expected one of: .*\bflip\b/,
+     'which quotes it and lists those there are');
+($said, $status) = command_output(root() . '/bench/run', '--check', 'flip');
+is("$said$status", '0', 'one that is known is none, and nothing is run');
 
 $_->process->stop for $chaos, $redis, $agent;
 is(scalar(descendants()), 0, 'nothing is left');

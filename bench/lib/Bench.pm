@@ -13,8 +13,9 @@ use POSIX ();
 
 use Canary::Util qw(command_output root slurp);
 
-our @EXPORT_OK = qw(at_most below begin cpu_time descriptors load memory median
-                    on_cpu output percentile program say_table slope);
+our @EXPORT_OK = qw(at_least at_most below begin cpu_time descriptors load
+                    memory median missed on_cpu output percentile program
+                    say_table slope verdict);
 
 use constant CLOCK_GETTIME => { x86_64 => 228, aarch64 => 113 };
 
@@ -66,16 +67,21 @@ sub say_table {
 
 # -- goals --------------------------------------------------------------------
 
-sub at_most {
-    my ($value, $limit) = @_;
-    return $value <= $limit ? 'ok' : 'MISSED';
+my $missed = 0;
+
+# The word for a goal that is met, or not; the latter are counted.
+sub verdict {
+    my ($met) = @_;
+
+    $missed++ if !$met;
+    return $met ? 'ok' : 'MISSED';
 }
 
 
-sub below {
-    my ($value, $limit) = @_;
-    return $value < $limit ? 'ok' : 'MISSED';
-}
+sub missed { return $missed }
+sub at_least { return verdict($_[0] >= $_[1]) }
+sub at_most { return verdict($_[0] <= $_[1]) }
+sub below { return verdict($_[0] < $_[1]) }
 
 
 # -- statistics ---------------------------------------------------------------
@@ -116,18 +122,22 @@ sub slope {
 
 # -- processes ----------------------------------------------------------------
 
-# The helper of that name, built when its source is newer.
+# The helper of that name, built when a source is newer.  rules: what it uses
+# of canary/, by name; it is compiled as that is shipped then.
 sub program {
-    my ($name) = @_;
-    my $source = root() . "/bench/$name.c";
+    my ($name, @rules) = @_;
+    my $root = root();
+    my @sources = ("$root/bench/$name.c", map { "$root/canary/$_.c" } @rules);
+    my @headers = @rules ? glob "$root/canary/*.h" : ();
+    my @flags = @rules ? ('-O3', '-flto', "-I$root/canary") : '-O2';
     my $binary = "$dir/$name";
 
     make_path($dir);
 
-    if (!-e $binary || -M $binary > -M $source) {
+    if (!-e $binary || grep { -M $binary > -M } @sources, @headers) {
         my ($text, $status) = command_output($ENV{CC} // 'cc', '-std=gnu11',
-            '-O2', '-Wall', '-Wextra', '-o', $binary, $source);
-        die "cannot build $source:\n$text" if $status;
+            @flags, '-Wall', '-Wextra', '-o', $binary, @sources, '-lm');
+        die "cannot build $name:\n$text" if $status;
     }
 
     return $binary;
@@ -153,9 +163,10 @@ sub on_cpu {
 # Sends that many requests to the port; returns the share that the candidate
 # answered.
 sub load {
-    my ($port, $connections, $requests) = @_;
+    my ($port, $connections, $requests, @path) = @_;
     my ($text, $status) = command_output(on_cpu(0), program('load'),
-                                         $port, $connections, $requests);
+                                         $port, $connections, $requests,
+                                         @path);
 
     die "the load failed: $text\n" if $status;
     return $text / $requests;

@@ -1,23 +1,14 @@
 package Bench::Instructions;
 
-# Instructions of a proxied request, counted by callgrind: the same in every
-# run, and blind to whatever else the machine does.  Not counted are
-#   - the kernel: it does the same for all
-#   - malloc() and free(): all rows call them alike, but what a call costs is
-#     up to how the heap happens to be cut, and differs by hundreds
-#   - what comes with time and not with requests, as the poll of Redis every
-#     5 seconds: "bench/run scale" measures that
-#
-# One process serves one client that asks one question after another.  After
-# some thousand requests the counter is set to zero, after a fixed number it
-# is read: no start-up, no parsing of a configuration or of a flag.
+# Instructions of a proxied request: see Bench::Callgrind.  One process serves
+# one client that asks one question after another.
 
 use strict;
 use warnings;
 
-use Bench qw(at_most load say_table);
+use Bench qw(at_most say_table);
+use Bench::Callgrind qw(instructions);
 use Bench::Routers;
-use Canary::Util qw(command_output slurp wait_until);
 
 use constant {
     WARM_UP  => 3_000,
@@ -41,35 +32,29 @@ sub run {
         $count{$key} = count($routers, $key, $router, %how);
     }
 
-    say_table('Instructions of a proxied request, and the part of a decision',
-        ['', 'in all', 'over static', 'goal', '', 'decision', 'goal', ''],
+    say_table('Instructions of a proxied request',
+        ['', 'in all', 'over static', 'goal', ''],
         map { line($_->[0], $_->[1], \%count) } rows());
 }
 
 
 # One goal is for what the module adds to a request.  The other says that a
-# decision costs the same however much is configured.
+# request costs the same however much is configured.
 sub line {
     my ($key, $title, $count) = @_;
     my %like = (allow => 'allow_1', tenants => 'tenants_1',
                 flags => 'canary');
-    my $row = $count->{$key};
-    my @cells = ($title, sprintf '%.0f', $row->{total});
-    my $over = $row->{total} - $count->{static}{total};
+    my @cells = ($title, sprintf '%.0f', $count->{$key});
+    my $over = $count->{$key} - $count->{static};
 
     return \@cells if $key eq 'static';
     push @cells, sprintf '%+.0f', $over;
-    push @cells, $key eq 'canary' || $key eq 'state'
-        ? ('<= ' . GOAL, at_most($over, GOAL)) : ('', '');
 
-    # inlined, it has no figure of its own
-    return \@cells if !$row->{decision};
-    push @cells, sprintf '%.0f', $row->{decision};
-    return \@cells if !$like{$key};
+    my $limit = $like{$key} ? $count->{ $like{$key} } - $count->{static} + FLAT
+              : $key eq 'canary' || $key eq 'state' ? GOAL : undef;
 
-    my $limit = $count->{ $like{$key} }{decision} + FLAT;
-    return [@cells, sprintf('<= %.0f', $limit),
-            at_most($row->{decision}, $limit)];
+    return \@cells if !defined $limit;
+    return [@cells, sprintf('<= %.0f', $limit), at_most($over, $limit)];
 }
 
 
@@ -130,73 +115,15 @@ END
 
 sub count {
     my ($routers, $key, $router, %how) = @_;
-    my $out = "$routers->{dir}/$key.callgrind";
 
     s/%/$routers->{dir}/g for values %how;
 
-    $how{redis} = 'poll=1h' if $router eq 'agent_canary';
-
-    my $nginx = $routers->$router(%how, name => $key, workers => 0,
-        prefix => ['valgrind', '--tool=callgrind',
-                   "--callgrind-out-file=$out"])->start;
-    my $pid = $nginx->server_pid;
-
-    wait_flags($nginx) if $router eq 'agent_canary';
-    load($nginx->port, 1, WARM_UP);
-    control('-z', $pid);
-    my $share = load($nginx->port, 1, REQUESTS);
-    control('-d', $pid);
+    my ($count, $share) = instructions(routers => $routers,
+        router => $router, options => \%how, name => $key,
+        warm_up => WARM_UP, requests => REQUESTS);
 
     Bench::Routers::check_share($share, $router ne 'static');
-
-    $nginx->stop;
-
-    my ($total) = (slurp("$out.1") // '') =~ /^summary: (\d+)/m
-        or die "callgrind left no counts in $out.1\n";
-
-    return {
-        total    => $total / REQUESTS
-                    - functions("$out.1", '--inclusive=no',
-                                qr{malloc/(?:malloc|arena)\.c:}),
-        decision => functions("$out.1", '--inclusive=yes',
-                              qr{:ngx_agent_canary_decision }),
-    };
-}
-
-
-# The instructions that functions like these, "file:name", take of a request.
-sub functions {
-    my ($out, $how, $like) = @_;
-    my ($text, $status) = command_output('callgrind_annotate', $how,
-                                         '--auto=no', '--threshold=100', $out);
-    my $sum = 0;
-
-    die "callgrind_annotate failed:\n$text" if $status;
-
-    for (split /\n/, $text) {
-        my ($count, $name) = /^ *([\d,]+) \([ \d.]+%\)  (\S*:.*)/ or next;
-        $sum += $count =~ tr/,//dr if $name =~ $like;
-    }
-
-    return $sum / REQUESTS;
-}
-
-
-sub wait_flags {
-    my ($nginx) = @_;
-
-    wait_until(60, sub {
-        my $status = $nginx->status;
-        $status && !grep { $_->{state} ne 'ok' } @{ $status->{flags} };
-    }) or die "the flags did not arrive:\n" . $nginx->log_text;
-}
-
-
-sub control {
-    my ($command, $pid) = @_;
-    my ($text, $status) = command_output('callgrind_control', $command, $pid);
-
-    die "callgrind_control failed: $text" if $status || $text !~ /OK/;
+    return $count;
 }
 
 
