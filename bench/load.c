@@ -2,9 +2,10 @@
 /*
  * Asks a proxy for a fixed number of answers, over connections that it keeps,
  * each with one request on its way at a time; every request is of another
- * user.  Prints how many answers came from the candidate.
+ * user.  Prints how many answers came from the candidate; those that are long
+ * are only counted.
  *
- * Usage: load PORT CONNECTIONS REQUESTS
+ * Usage: load PORT CONNECTIONS REQUESTS [PATH]
  */
 
 
@@ -24,19 +25,22 @@
 
 #define LOAD_CONNECTIONS_MAX  256
 #define LOAD_USERS            1000000
-#define LOAD_ANSWER_MAX       4096
+#define LOAD_ANSWER_MAX       65536
+#define LOAD_READ_MAX         4096          /* of an answer that is read */
 #define LOAD_TIMEOUT          60000         /* ms without any answer */
 
 
 typedef struct {
     int     fd;
     size_t  len;
+    size_t  left;                           /* of a long answer */
     char    in[LOAD_ANSWER_MAX + 1];
 } load_connection_t;
 
 
 typedef struct {
     int                 epoll;
+    const char         *path;
     unsigned long       wanted;
     unsigned long       sent;
     unsigned long       answered;
@@ -62,14 +66,15 @@ main(int argc, char **argv)
 
     static load_t        load;
 
-    if (argc != 4) {
-        fprintf(stderr, "usage: load PORT CONNECTIONS REQUESTS\n");
+    if (argc != 4 && argc != 5) {
+        fprintf(stderr, "usage: load PORT CONNECTIONS REQUESTS [PATH]\n");
         return 2;
     }
 
     port = (unsigned) strtoul(argv[1], NULL, 10);
     connections = strtoul(argv[2], NULL, 10);
     load.wanted = strtoul(argv[3], NULL, 10);
+    load.path = argc == 5 ? argv[4] : "/chat";
 
     if (connections < 1 || connections > LOAD_CONNECTIONS_MAX) {
         fprintf(stderr, "load: expected 1 to %d connections\n",
@@ -170,10 +175,10 @@ load_send(load_t *load, load_connection_t *c)
     }
 
     len = snprintf(out, sizeof(out),
-                   "GET /chat HTTP/1.1\r\n"
+                   "GET %.100s HTTP/1.1\r\n"
                    "Host: localhost\r\n"
                    "X-User-Id: user-%06lu\r\n"
-                   "\r\n", load->sent % LOAD_USERS);
+                   "\r\n", load->path, load->sent % LOAD_USERS);
 
     load->sent++;
 
@@ -199,10 +204,16 @@ load_receive(load_t *load, load_connection_t *c)
         return -1;
     }
 
-    c->len += (size_t) n;
-    c->in[c->len] = '\0';
+    if (c->left > 0) {
+        rc = (size_t) n > c->left ? -1 : (size_t) n == c->left;
+        c->left -= (size_t) n;
 
-    rc = load_answer(load, c);
+    } else {
+        c->len += (size_t) n;
+        c->in[c->len] = '\0';
+
+        rc = load_answer(load, c);
+    }
 
     if (rc == 1) {
         c->len = 0;
@@ -216,7 +227,7 @@ load_receive(load_t *load, load_connection_t *c)
         return 0;
     }
 
-    if (rc == 0 && c->len < LOAD_ANSWER_MAX) {
+    if (rc == 0 && c->len < LOAD_READ_MAX) {
         return 0;
     }
 
@@ -254,6 +265,12 @@ load_answer(load_t *load, load_connection_t *c)
 
     length += sizeof("\r\nContent-Length: ") - 1;
     expected = (size_t) (body - c->in) + strtoul(length, NULL, 10);
+
+    if (c->len < expected && expected > LOAD_READ_MAX) {
+        c->left = expected - c->len;
+        c->len = 0;
+        return 0;
+    }
 
     if (c->len < expected) {
         return 0;

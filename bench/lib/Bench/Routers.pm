@@ -24,7 +24,8 @@ use constant LUA => [map { "/usr/lib/nginx/modules/${_}_module.so" }
 my $kept = Bench::Nginx::KEPT;
 
 
-# new(dir => ...): the agents and the Redis of all routers
+# new(dir => ...): the agents and the Redis of all routers; /answers/ of an
+# agent are the files of that directory below dir
 sub new {
     my ($class, %how) = @_;
     my $self = bless { %how }, $class;
@@ -40,7 +41,9 @@ sub new {
     server {
         listen 127.0.0.1:$self->{port}{$_};
         default_type application/json;
+        types { text/event-stream sse; }
         location / { return 200 '{"agent":"$_"}'; }
+        location /answers/ { root $self->{dir}; }
     }
 END
     $self->{agents}->start;
@@ -93,13 +96,15 @@ END
 }
 
 
-# agent_canary(flag => ..., tenant => ..., zone => ..., redis => ...)
+# agent_canary(flag => ..., tenant => ..., zone => ..., redis => ...,
+#              location => more directives)
 sub agent_canary {
     my ($self, %how) = @_;
     my $flag = delete $how{flag} // 'support';
     my $tenant = delete $how{tenant} // '';
     my $zone = delete $how{zone} // '8m';
     my $redis = delete $how{redis} // '';
+    my $more = delete $how{location} // '';
 
     return $self->nginx(\%how, modules => [Canary::Nginx::module()],
         http => <<"END", location => <<"END", server => <<"END");
@@ -109,6 +114,7 @@ END
             agent_canary $flag key=\$http_x_user_id $tenant
                          baseline=baseline candidate=candidate;
             proxy_pass http://agent_canary;
+            $more
 END
         location /canary/ { agent_canary_api; }
 END
