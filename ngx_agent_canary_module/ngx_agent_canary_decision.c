@@ -9,6 +9,9 @@
 #include "ngx_agent_canary_zone.h"
 
 
+static ngx_agent_canary_ctx_t *ngx_agent_canary_decision_for(
+    ngx_http_request_t *r, ngx_agent_canary_main_conf_t *mcf,
+    ngx_agent_canary_loc_conf_t *lcf);
 static ngx_inline ngx_agent_canary_ctx_t *ngx_agent_canary_decide(
     ngx_http_request_t *r, ngx_agent_canary_main_conf_t *mcf,
     ngx_agent_canary_loc_conf_t *lcf);
@@ -43,24 +46,15 @@ ngx_agent_canary_decision(ngx_http_request_t *r)
 }
 
 
-ngx_agent_canary_ctx_t *
+static ngx_agent_canary_ctx_t *
 ngx_agent_canary_decision_for(ngx_http_request_t *r,
     ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_loc_conf_t *lcf)
 {
-    ngx_agent_canary_ctx_t     *ctx;
-    ngx_http_variable_value_t  *slot;
+    ngx_agent_canary_ctx_t  *ctx;
 
-    /*
-     * An internal redirect wipes r->ctx but not r->variables, and
-     * subrequests share the variables of the main request.
-     */
-
-    slot = &r->variables[mcf->slot];
-
-    for (ctx = (ngx_agent_canary_ctx_t *) slot->data; ctx; ctx = ctx->next) {
-        if (ctx->flag == lcf->binding->flag) {
-            return ctx;
-        }
+    ctx = ngx_agent_canary_decision_made(r, mcf, lcf->binding->flag);
+    if (ctx) {
+        return ctx;
     }
 
     ctx = ngx_agent_canary_decide(r, mcf, lcf);
@@ -68,8 +62,24 @@ ngx_agent_canary_decision_for(ngx_http_request_t *r,
         return NULL;
     }
 
-    ctx->next = (ngx_agent_canary_ctx_t *) slot->data;
-    slot->data = (u_char *) ctx;
+    ctx->next = ngx_agent_canary_decisions(r, mcf);
+    r->variables[mcf->slot].data = (u_char *) ctx;
+
+    return ctx;
+}
+
+
+ngx_agent_canary_ctx_t *
+ngx_agent_canary_decision_made(ngx_http_request_t *r,
+    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_flag_t *flag)
+{
+    ngx_agent_canary_ctx_t  *ctx;
+
+    ctx = ngx_agent_canary_decisions(r, mcf);
+
+    while (ctx && ctx->flag != flag) {
+        ctx = ctx->next;
+    }
 
     return ctx;
 }

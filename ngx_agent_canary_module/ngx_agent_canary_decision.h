@@ -56,16 +56,20 @@ struct ngx_agent_canary_ctx_s {
 
 
 /*
+ * The decisions of a request, the last one first.  An internal redirect wipes
+ * r->ctx but not r->variables, and subrequests share the variables of the
+ * main request.
+ */
+
+#define ngx_agent_canary_decisions(r, mcf)                                    \
+    ((ngx_agent_canary_ctx_t *) (r)->variables[(mcf)->slot].data)
+
+/*
  * The decision for the flag of the request's location; NULL when there is
  * none, or no memory.
  */
 
 ngx_agent_canary_ctx_t *ngx_agent_canary_decision(ngx_http_request_t *r);
-
-/* The same when the caller has the configurations; lcf has a binding. */
-
-ngx_agent_canary_ctx_t *ngx_agent_canary_decision_for(ngx_http_request_t *r,
-    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_loc_conf_t *lcf);
 
 /*
  * The same for a request that goes to its arm now, which is counted once.  A
@@ -82,6 +86,11 @@ ngx_agent_canary_ctx_t *ngx_agent_canary_route(ngx_http_request_t *r,
  */
 
 #define ngx_agent_canary_over(r, mcf)  ((r)->variables[(mcf)->slot].valid)
+
+/* The decision for a flag, when there is one already, or NULL. */
+
+ngx_agent_canary_ctx_t *ngx_agent_canary_decision_made(ngx_http_request_t *r,
+    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_flag_t *flag);
 
 /* The answer of the limits for Redis and the sidecar right now. */
 

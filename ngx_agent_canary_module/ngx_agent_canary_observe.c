@@ -173,7 +173,7 @@ ngx_agent_canary_observe_handler(ngx_http_request_t *r)
 
     ngx_agent_canary_over(r, mcf) = 1;
 
-    ctx = (ngx_agent_canary_ctx_t *) r->variables[mcf->slot].data;
+    ctx = ngx_agent_canary_decisions(r, mcf);
 
     for (next = NULL; ctx; ctx = ctx->next) {
         if (ctx->arm) {

@@ -78,11 +78,7 @@ ngx_agent_canary_usage_ctx(ngx_http_request_t *r)
 
     mcf = ngx_http_get_module_main_conf(r, ngx_agent_canary_module);
 
-    ctx = (ngx_agent_canary_ctx_t *) r->variables[mcf->slot].data;
-
-    while (ctx && ctx->flag != lcf->binding->flag) {
-        ctx = ctx->next;
-    }
+    ctx = ngx_agent_canary_decision_made(r, mcf, lcf->binding->flag);
 
     return (ctx && ctx->routed) ? ctx : NULL;
 }
