@@ -15,15 +15,7 @@
 
 typedef struct ngx_agent_canary_ctx_s     ngx_agent_canary_ctx_t;
 typedef struct ngx_agent_canary_answer_s  ngx_agent_canary_answer_t;
-
-/* A request with a deadline, in the order in which they came. */
-
-typedef struct {
-    ngx_queue_t                  queue;
-    ngx_agent_canary_ctx_t      *ctx;
-    ngx_msec_t                   deadline;
-    ngx_msec_t                   expires;
-} ngx_agent_canary_wait_t;
+typedef struct ngx_agent_canary_wait_s    ngx_agent_canary_wait_t;
 
 
 /* Kept small: with it most requests still need one block of memory. */

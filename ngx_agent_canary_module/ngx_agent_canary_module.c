@@ -6,6 +6,7 @@
 
 #include "ngx_agent_canary_module.h"
 #include "ngx_agent_canary_api.h"
+#include "ngx_agent_canary_deadline.h"
 #include "ngx_agent_canary_decision.h"
 #include "ngx_agent_canary_link.h"
 #include "ngx_agent_canary_observe.h"
@@ -725,7 +726,7 @@ ngx_agent_canary_init_process(ngx_cycle_t *cycle)
 
     ngx_agent_canary_zone_renew(mcf->zone);
     ngx_agent_canary_tally_claim(mcf);
-    ngx_agent_canary_observe_start(mcf, cycle);
+    ngx_agent_canary_deadline_start(mcf, cycle);
 
     /* one worker serves all of them */
 

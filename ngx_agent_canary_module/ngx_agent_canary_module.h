@@ -83,7 +83,7 @@ typedef struct {
     ngx_msec_t                   claimed;   /* when it looked for one */
     ngx_queue_t                  waiting;   /* requests with a deadline */
     ngx_event_t                  deadline;
-    ngx_connection_t             dummy;     /* for debug logs of the timer */
+    ngx_connection_t             ident;     /* of the timer, in debug logs */
 
     ngx_atomic_uint_t            generation;    /* see the zone */
     ngx_array_t                  values;    /* ngx_agent_canary_value_t * */

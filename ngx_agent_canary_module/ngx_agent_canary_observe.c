@@ -5,11 +5,9 @@
 
 
 #include "ngx_agent_canary_observe.h"
+#include "ngx_agent_canary_deadline.h"
 #include "ngx_agent_canary_usage_filter.h"
 
-
-/* how late a deadline may be seen, in milliseconds */
-#define NGX_AGENT_CANARY_DEADLINE_TICK  50
 
 /* how long a cap of costs holds, in milliseconds */
 #define NGX_AGENT_CANARY_CAP_INTERVAL   5000
@@ -18,20 +16,13 @@
 #define NGX_AGENT_CANARY_COST_MAX       1000000
 
 
-static void ngx_agent_canary_observe_wait(ngx_http_request_t *r,
-    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_ctx_t *ctx,
-    ngx_msec_t deadline);
 static ngx_int_t ngx_agent_canary_observe_handler(ngx_http_request_t *r);
-static canary_tally_t *ngx_agent_canary_observe_tally(
-    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_ctx_t *ctx);
 static void ngx_agent_canary_observe_end(ngx_http_request_t *r,
     ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_ctx_t *ctx,
     ngx_agent_canary_ctx_t *next);
 static void ngx_agent_canary_observe_fate(ngx_http_request_t *r,
     ngx_agent_canary_ctx_t *ctx, ngx_agent_canary_ctx_t *next,
     canary_tally_t *t);
-static ngx_uint_t ngx_agent_canary_observe_last(ngx_agent_canary_ctx_t *ctx,
-    ngx_agent_canary_ctx_t *next);
 static uint64_t *ngx_agent_canary_observe_attempts(
     ngx_agent_canary_ctx_t *ctx, ngx_uint_t last, canary_tally_t *t);
 static ngx_agent_canary_aside uint64_t *ngx_agent_canary_observe_error(
@@ -52,8 +43,6 @@ static ngx_int_t ngx_agent_canary_observe_reported(
     ngx_agent_canary_ctx_t *ctx, double *usd);
 static double ngx_agent_canary_observe_cap(ngx_agent_canary_main_conf_t *mcf,
     ngx_agent_canary_flag_t *flag);
-static void ngx_agent_canary_observe_deadlines(ngx_event_t *ev);
-static ngx_uint_t ngx_agent_canary_observe_hangs(ngx_agent_canary_ctx_t *ctx);
 
 
 const canary_str_t  ngx_agent_canary_outcomes[] = {
@@ -124,33 +113,7 @@ ngx_agent_canary_observe_begin(ngx_http_request_t *r,
     ctx->arm->touched = ngx_current_msec;
 
     if (lcf->deadline) {
-        ngx_agent_canary_observe_wait(r, mcf, ctx, lcf->deadline);
-    }
-}
-
-
-static void
-ngx_agent_canary_observe_wait(ngx_http_request_t *r,
-    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_ctx_t *ctx,
-    ngx_msec_t deadline)
-{
-    ngx_agent_canary_wait_t  *wait;
-
-    wait = ngx_palloc(r->pool, sizeof(ngx_agent_canary_wait_t));
-    if (wait == NULL) {
-        return;
-    }
-
-    wait->ctx = ctx;
-    wait->deadline = deadline;
-    wait->expires = ngx_current_msec + deadline;
-
-    ctx->wait = wait;
-
-    ngx_queue_insert_tail(&mcf->waiting, &wait->queue);
-
-    if (!mcf->deadline.timer_set) {
-        ngx_add_timer(&mcf->deadline, NGX_AGENT_CANARY_DEADLINE_TICK);
+        ngx_agent_canary_deadline_set(r, mcf, ctx, lcf->deadline);
     }
 }
 
@@ -186,13 +149,7 @@ ngx_agent_canary_observe_handler(ngx_http_request_t *r)
 }
 
 
-/*
- * A request is evidence of the epoch that it began in.  One that ends in a
- * later epoch, as a hanging one does after a trip was lifted, is counted apart:
- * it must not trip the candidate that was mended.
- */
-
-static canary_tally_t *
+canary_tally_t *
 ngx_agent_canary_observe_tally(ngx_agent_canary_main_conf_t *mcf,
     ngx_agent_canary_ctx_t *ctx)
 {
@@ -232,10 +189,7 @@ ngx_agent_canary_observe_end(ngx_http_request_t *r,
     ctx->arm->in_flight--;
     ctx->arm->touched = ngx_current_msec;
 
-    if (ctx->wait) {
-        ngx_queue_remove(&ctx->wait->queue);
-        ctx->wait = NULL;
-    }
+    ngx_agent_canary_deadline_cancel(ctx);
 
 #if (NGX_HTTP_CACHE)
 
@@ -363,13 +317,7 @@ ngx_agent_canary_observe_told(ngx_http_request_t *r,
 }
 
 
-/*
- * Where the attempts of the arm end.  Afterwards the request may have gone to
- * another one, or to what is no arm at all: a fallback for an answer that is
- * no error, a file that the answer pointed to, a post_action.
- */
-
-static ngx_uint_t
+ngx_uint_t
 ngx_agent_canary_observe_last(ngx_agent_canary_ctx_t *ctx,
     ngx_agent_canary_ctx_t *next)
 {
@@ -692,121 +640,4 @@ ngx_agent_canary_observe_reported(ngx_agent_canary_ctx_t *ctx, double *usd)
                   value.len, value.data, NGX_AGENT_CANARY_COST_MAX);
 
     return NGX_ERROR;
-}
-
-
-void
-ngx_agent_canary_observe_start(ngx_agent_canary_main_conf_t *mcf,
-    ngx_cycle_t *cycle)
-{
-    ngx_queue_init(&mcf->waiting);
-
-    /* debug logs of timers take data for a connection */
-
-    mcf->dummy.fd = (ngx_socket_t) -1;
-    mcf->dummy.data = mcf;
-
-    mcf->deadline.handler = ngx_agent_canary_observe_deadlines;
-    mcf->deadline.data = &mcf->dummy;
-    mcf->deadline.log = cycle->log;
-    mcf->deadline.cancelable = 1;
-}
-
-
-/*
- * A request that hangs is an error when its time is up, not when it ends at
- * last: a dead candidate has to be visible at once.
- */
-
-static void
-ngx_agent_canary_observe_deadlines(ngx_event_t *ev)
-{
-    canary_tally_t                *t;
-    ngx_queue_t                   *q, *next;
-    ngx_connection_t              *dummy;
-    ngx_agent_canary_ctx_t        *ctx;
-    ngx_agent_canary_wait_t       *wait;
-    ngx_agent_canary_main_conf_t  *mcf;
-
-    dummy = ev->data;
-    mcf = dummy->data;
-
-    ngx_log_debug0(NGX_LOG_DEBUG_EVENT, ev->log, 0,
-                   "agent canary deadlines");
-
-    for (q = ngx_queue_head(&mcf->waiting);
-         q != ngx_queue_sentinel(&mcf->waiting);
-         q = next)
-    {
-        next = ngx_queue_next(q);
-
-        wait = ngx_queue_data(q, ngx_agent_canary_wait_t, queue);
-
-        if ((ngx_msec_int_t) (wait->expires - ngx_current_msec) > 0) {
-            continue;
-        }
-
-        ctx = wait->ctx;
-
-        if (!ngx_agent_canary_observe_hangs(ctx)) {
-            wait->expires = ngx_current_msec + wait->deadline;
-            continue;
-        }
-
-        ngx_queue_remove(q);
-
-        t = ngx_agent_canary_observe_tally(mcf, ctx);
-
-        ctx->wait = NULL;
-        ctx->expired = 1;
-
-        t->requests++;
-        t->errors_deadline++;
-        t->latency_ms[canary_tally_bucket(wait->deadline)]++;
-
-        ctx->arm->touched = ngx_current_msec;
-    }
-
-    if (!ngx_queue_empty(&mcf->waiting)) {
-        ngx_add_timer(ev, NGX_AGENT_CANARY_DEADLINE_TICK);
-    }
-}
-
-
-/*
- * Whether it is the arm that the request waits for: not a client that reads
- * or writes slowly, nor a mirror of an answer that is long there.
- */
-
-static ngx_uint_t
-ngx_agent_canary_observe_hangs(ngx_agent_canary_ctx_t *ctx)
-{
-    ngx_uint_t                  last;
-    ngx_connection_t           *c;
-    ngx_http_request_t         *r;
-    ngx_http_upstream_state_t  *state;
-
-    r = ctx->request;
-    last = ngx_agent_canary_observe_last(ctx, NULL);
-
-    if (last == 0 || last < r->upstream_states->nelts) {
-        return 0;
-    }
-
-    state = r->upstream_states->elts;
-    state += last - 1;
-
-    if (state->peer == NULL || state->response_time != (ngx_msec_t) -1) {
-        return 0;
-    }
-
-    /* an arm that takes no more of the body does hang */
-
-    c = r->upstream->peer.connection;
-
-    if (r->main->reading_body && c && c->write->ready) {
-        return 0;
-    }
-
-    return !r->connection->buffered;
 }

@@ -24,14 +24,28 @@ void ngx_agent_canary_observe_begin(ngx_http_request_t *r,
     ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_loc_conf_t *lcf,
     ngx_agent_canary_ctx_t *ctx);
 
+/*
+ * Where it is to be counted.  A request is evidence of the epoch that it began
+ * in.  One that ends in a later epoch, as a hanging one does after a trip was
+ * lifted, is counted apart: it must not trip the candidate that was mended.
+ */
+
+canary_tally_t *ngx_agent_canary_observe_tally(
+    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_ctx_t *ctx);
+
+/*
+ * Where the attempts of the arm end in r->upstream_states of ctx->request.
+ * Afterwards the request may have gone to the arm of another flag, next, or to
+ * what is no arm at all: a fallback for an answer that is no error, a file that
+ * the answer pointed to, a post_action.
+ */
+
+ngx_uint_t ngx_agent_canary_observe_last(ngx_agent_canary_ctx_t *ctx,
+    ngx_agent_canary_ctx_t *next);
+
 /* In the postconfiguration: the log phase. */
 
 ngx_int_t ngx_agent_canary_observe_init(ngx_conf_t *cf);
-
-/* In init_process of a worker: the deadlines. */
-
-void ngx_agent_canary_observe_start(ngx_agent_canary_main_conf_t *mcf,
-    ngx_cycle_t *cycle);
 
 
 #endif /* _NGX_AGENT_CANARY_OBSERVE_H_INCLUDED_ */
