@@ -247,7 +247,7 @@ ngx_agent_canary_observe_fate(ngx_http_request_t *r,
         return;
     }
 
-    if (ctx->answer || ctx->conf->outcome) {
+    if (ctx->conf->usage || ctx->conf->outcome) {
         ngx_agent_canary_observe_told(r, ctx, t);
     }
 }
@@ -307,6 +307,11 @@ ngx_agent_canary_observe_told(ngx_http_request_t *r,
         && usage->failure
         && r->headers_out.status < NGX_HTTP_SPECIAL_RESPONSE)
     {
+        t->errors_in_band++;
+        return;
+    }
+
+    if (ctx->conf->usage && ngx_agent_canary_usage_grpc(ctx->request)) {
         t->errors_in_band++;
         return;
     }

@@ -27,6 +27,7 @@ static ngx_agent_canary_ctx_t *ngx_agent_canary_usage_ctx(
     ngx_http_request_t *r);
 static ngx_uint_t ngx_agent_canary_usage_encoded(ngx_http_request_t *r);
 static void ngx_agent_canary_usage_compressed(ngx_http_request_t *r);
+static ngx_uint_t ngx_agent_canary_usage_grpc_status(ngx_list_t *list);
 static void ngx_agent_canary_prices_cleanup(void *data);
 
 
@@ -221,6 +222,72 @@ canary_usage_t *
 ngx_agent_canary_usage(ngx_agent_canary_ctx_t *ctx)
 {
     return (ctx->answer && ctx->answer->done) ? &ctx->answer->usage : NULL;
+}
+
+
+ngx_uint_t
+ngx_agent_canary_usage_grpc(ngx_http_request_t *r)
+{
+    ngx_str_t            *type;
+    ngx_http_upstream_t  *u;
+
+    static ngx_str_t  grpc = ngx_string("application/grpc");
+
+    u = r->upstream;
+    type = &r->headers_out.content_type;
+
+    if (type->len < grpc.len
+        || ngx_strncasecmp(type->data, grpc.data, grpc.len) != 0)
+    {
+        return 0;
+    }
+
+    /* after the messages, or with the header when there are none */
+
+    return ngx_agent_canary_usage_grpc_status(&u->headers_in.trailers)
+           || ngx_agent_canary_usage_grpc_status(&u->headers_in.headers);
+}
+
+
+/* The other codes are what a caller did, or what it may have to expect. */
+
+static ngx_uint_t
+ngx_agent_canary_usage_grpc_status(ngx_list_t *list)
+{
+    ngx_uint_t        i, k;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    static ngx_str_t        name = ngx_string("grpc-status");
+    static const ngx_int_t  failed[] = {
+        2,                                  /* unknown */
+        4,                                  /* deadline exceeded */
+        12,                                 /* unimplemented */
+        13,                                 /* internal */
+        14,                                 /* unavailable */
+        15                                  /* data loss */
+    };
+
+    for (part = &list->part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            if (h[i].key.len != name.len
+                || ngx_strncasecmp(h[i].key.data, name.data, name.len) != 0)
+            {
+                continue;
+            }
+
+            for (k = 0; k < sizeof(failed) / sizeof(failed[0]); k++) {
+                if (ngx_atoi(h[i].value.data, h[i].value.len) == failed[k]) {
+                    return 1;
+                }
+            }
+        }
+    }
+
+    return 0;
 }
 
 

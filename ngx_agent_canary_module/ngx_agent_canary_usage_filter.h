@@ -28,6 +28,10 @@ void ngx_agent_canary_usage_done(ngx_agent_canary_ctx_t *ctx);
 
 canary_usage_t *ngx_agent_canary_usage(ngx_agent_canary_ctx_t *ctx);
 
+/* Whether the answer of a gRPC arm says that the arm failed. */
+
+ngx_uint_t ngx_agent_canary_usage_grpc(ngx_http_request_t *r);
+
 /* NGX_OK and a price in USD, or NGX_DECLINED. */
 
 ngx_int_t ngx_agent_canary_usage_cost(ngx_http_request_t *r,

@@ -209,6 +209,13 @@ spew("$dir/prices.json", encode_json({
 
 $story->{http} = <<"END";
     upstream script { server @{[$agent->address]}; }
+    upstream grpc { server unix:$dir/grpc.sock; }
+    server {
+        listen unix:$dir/grpc.sock http2;
+        default_type application/grpc;
+        location ~ /trailer/(.*) { add_trailer grpc-status \$1; return 200 x; }
+        location ~ /header/(.*) { add_header grpc-status \$1; return 200; }
+    }
     agent_canary_prices $dir/prices.json;
     agent_canary_usage auto;
     agent_canary_cost \$upstream_http_x_cost;
@@ -238,6 +245,20 @@ $story->{server} = "listen 127.0.0.1:$port;"
         }
 END
     sort keys %location;
+
+$story->{server} .= <<'END';
+        location /grpc/ {
+            agent_canary usage key=$http_x_user_id
+                         baseline=grpc candidate=grpc;
+            grpc_pass grpc://agent_canary;
+        }
+        location /grpc_off/ {
+            agent_canary usage key=$http_x_user_id
+                         baseline=grpc candidate=grpc;
+            agent_canary_usage off;
+            grpc_pass grpc://agent_canary;
+        }
+END
 
 $redis->flag('usage', percent => 100);
 $redis->flag('support', percent => 100);
@@ -274,6 +295,22 @@ for my $name (sort keys %body) {
 }
 
 passes('off', 'chat.whole', $body{chat}[1]);
+
+
+# -- gRPC ---------------------------------------------------------------------
+
+for my $where (qw(trailer header)) {
+    for my $code (0 .. 16) {
+        my $failed = grep { $_ == $code } 2, 4, 12 .. 15;
+        $nginx->get("/grpc/$where/$code", 'X-User-Id' => 'a');
+        $ledger->expect('candidate', $failed ? (errors_in_band => 1) : ());
+        $ledger->check("grpc-status $code in a $where");
+    }
+}
+
+$nginx->get('/grpc_off/trailer/13', 'X-User-Id' => 'a');
+$ledger->expect('candidate');
+$ledger->check('grpc-status 13, which nobody asked for');
 
 
 # -- gzip ---------------------------------------------------------------------
