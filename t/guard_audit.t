@@ -29,7 +29,7 @@ rolled_back($story, 'no stream', sub {
     $story->agent('candidate')->set('error-rate=1');
 }, metric => 'error_rate');
 
-ok($sidecar->wait_log(qr/\[error\] audit "WRONGTYPE/), 'it says why not');
+ok($sidecar->wait_log(qr/\[error\] Redis refuses: audit "WRONGTYPE/), 'it says why not');
 ok($sidecar->wait_metric('agent_canaryd_redis_refusing', 1), 'and shows it');
 is($sidecar->metric($written), 0, 'no entry is written');
 
