@@ -131,6 +131,7 @@ typedef struct {
     uint64_t            ticks;
     uint64_t            late;
     uint64_t            bad_flags;          /* readings without data */
+    unsigned            dropped;            /* flags above the limit */
     uint64_t            trips;
     uint64_t            notices;
     uint64_t            audits;

@@ -43,6 +43,7 @@ static void canaryd_judge_id(char *id, const canaryd_flag_t *f);
 static void canaryd_judge_sweep(canaryd_t *d);
 static void canaryd_judge_overtaken(canaryd_t *d);
 static void canaryd_judge_absent(canaryd_t *d);
+static void canaryd_judge_dropped(canaryd_t *d);
 static void canaryd_judge_sight(canaryd_t *d, uint64_t now);
 static void canaryd_judge_hurry(canaryd_t *d, uint64_t now);
 static void canaryd_judge_quiet(canaryd_flag_t *f, uint64_t now);
@@ -92,6 +93,7 @@ canaryd_judge_status(canaryd_t *d, uint64_t now)
 
     if (d->full) {
         canaryd_judge_absent(d);
+        canaryd_judge_dropped(d);
     }
 }
 
@@ -605,6 +607,20 @@ canaryd_judge_absent(canaryd_t *d)
             canaryd_latch_clear(&f->latch);
         }
     }
+}
+
+
+static void
+canaryd_judge_dropped(canaryd_t *d)
+{
+    if (d->status.dropped && d->status.dropped != d->dropped) {
+        canaryd_log(CANARYD_LOG_ALERT, NULL, "%u flags are not guarded: nginx "
+                    "has %u, expected up to %u", d->status.dropped,
+                    d->status.n + d->status.dropped,
+                    (unsigned) CANARYD_FLAGS_MAX);
+    }
+
+    d->dropped = d->status.dropped;
 }
 
 

@@ -152,6 +152,9 @@ canaryd_metrics_self(canaryd_text_t *t, const canaryd_t *d, uint64_t now)
                        d->peers);
     canaryd_metric_one(t, "agent_canaryd_redis_refusing", "gauge",
                        "Whether Redis answers but refuses.", d->refusing);
+    canaryd_metric_one(t, "agent_canaryd_unguarded_flags", "gauge",
+                       "Flags of nginx beyond those that one sidecar guards.",
+                       d->dropped);
     canaryd_metric_one(t, "agent_canaryd_bad_flags_total", "counter",
                        "Readings of a flag that cannot be right.",
                        (double) d->bad_flags);

@@ -62,4 +62,15 @@ is($nginx->status->{guard}{name}, 'guard-a',
    'it knows the sidecar that was there');
 $sidecar->start;
 
+# more flags than one sidecar guards
+my $many = join '', map { "location = /f$_ { agent_canary f$_"
+    . ' key=$arg_u baseline=baseline_agent candidate=candidate_agent;'
+    . " proxy_pass http://agent_canary; }\n" } 1 .. 1030;
+ok($nginx->reload(http => $http, server => $story->server_conf . $many),
+   'reload with 1,030 flags more');
+ok($sidecar->wait_log(qr/ 7 flags are not guarded: nginx has 1031, expected/),
+   'the log tells how many are not guarded');
+ok($sidecar->wait_metric('agent_canaryd_unguarded_flags', 7),
+   'and so does a metric');
+
 $story->end;
