@@ -156,13 +156,17 @@ $chaos->set_mode('say', unpack 'H*', "HTTP/1.1 400\n");
 is(ping(), "HTTP/1.1 400\n", 'say');
 $chaos->set_mode('stall');
 is(ping(0.2), '', 'stall');
+$chaos->set_mode('mute');
+is(ping(0.2), '', 'mute');
+$chaos->set_mode('deaf');
+is(ping(0.2), '', 'deaf');
 $chaos->set_mode('trickle', 100);
 is(ping(), "+PONG\r\n", 'trickle');
 $chaos->set_mode('delay', 100);
 is(ping(), "+PONG\r\n", 'delay');
 
 my ($accepted, $open) = $chaos->counts;
-is($accepted, 9, 'connections are counted');
+is($accepted, 11, 'connections are counted');
 
 # -- the benchmark ------------------------------------------------------------
 

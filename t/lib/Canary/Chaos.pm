@@ -7,6 +7,8 @@ package Canary::Chaos;
 #     pass               what a good network does
 #     delay MS           both ways
 #     stall              accepts, forwards nothing, keeps what it got
+#     mute               the same of what the server says
+#     deaf               the same of what the client says
 #     trickle N          N bytes a second to the client
 #     truncate N         closes a connection after N bytes to the client
 #     inject N HEX       puts bytes in after N bytes to the client
@@ -195,7 +197,10 @@ sub forward {
     $room = max0((time - $link->{began}) * $n - $link->{sent})
         if $mode eq 'trickle';
 
-    write_some($p, $link, 'server', 'to_server', length $link->{to_server});
+    $room = 0 if $mode eq 'mute';
+
+    write_some($p, $link, 'server', 'to_server', length $link->{to_server})
+        if $mode ne 'deaf';
     $link->{sent} += write_some($p, $link, 'client', 'to_client', $room);
 
     end_link($p, $link) if $mode eq 'truncate' && $link->{sent} >= $n;
