@@ -154,6 +154,8 @@ $chaos->set_mode('reset');
 is(ping(), '<closed>', 'reset');
 $chaos->set_mode('say', unpack 'H*', "HTTP/1.1 400\n");
 is(ping(), "HTTP/1.1 400\n", 'say');
+$chaos->set_mode('answer', unpack 'H*', "no\n");
+is(ping(), "+PONG\r\n", 'answer');
 $chaos->set_mode('stall');
 is(ping(0.2), '', 'stall');
 $chaos->set_mode('mute');
@@ -166,7 +168,7 @@ $chaos->set_mode('delay', 100);
 is(ping(), "+PONG\r\n", 'delay');
 
 my ($accepted, $open) = $chaos->counts;
-is($accepted, 11, 'connections are counted');
+is($accepted, 12, 'connections are counted');
 
 # -- the benchmark ------------------------------------------------------------
 

@@ -15,6 +15,7 @@ package Canary::Chaos;
 #     reset              resets every connection
 #     close              closes every connection once it is accepted
 #     say HEX            answers whatever is received with these bytes
+#     answer HEX         the same, but a PING by +PONG
 
 use strict;
 use warnings;
@@ -169,9 +170,12 @@ sub take_bytes {
 
     $link->{due} = time + $p->{mode}[1] / 1000 if $p->{mode}[0] eq 'delay';
 
-    if ($p->{mode}[0] eq 'say' && $from_client) {
+    my ($mode, $hex) = @{ $p->{mode} };
+
+    if ($from_client && ($mode eq 'say' || $mode eq 'answer')) {
+        $link->{to_client} .= $mode eq 'answer' && $link->{to_server} =~ /PING/
+            ? "+PONG\r\n" : pack 'H*', $hex;
         $link->{to_server} = '';
-        $link->{to_client} .= pack 'H*', $p->{mode}[1];
     }
 }
 
