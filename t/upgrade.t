@@ -2,21 +2,28 @@
 
 # A new module comes with a new binary: USR2, WINCH, QUIT, and the way back.
 # The new nginx starts with memory of its own, so that the flags and the trip
-# have to come from the state file, Redis or not.  (Row N6.)
+# have to come from the state file, Redis or not.  A reload alone keeps the
+# module that runs, whatever its file is by then.  (Rows N6 and N7.)
 
 use strict;
 use warnings;
 
 use File::Basename qw(dirname);
+use File::Copy qw(copy);
 use Test::More;
 
 use lib dirname(__FILE__) . '/lib';
+use Canary::Nginx;
 use Canary::Process qw(alive);
 use Canary::Story;
-use Canary::Util qw(slurp wait_until);
+use Canary::Util qw(slurp spew wait_until);
 
 my $story = Canary::Story->new(state => 1, workers => 2, daemon => 1);
 my $redis = $story->redis;
+my $module = $story->dir . '/module.so';
+copy(Canary::Nginx::module(), $module) or die "cannot copy the module: $!";
+local $ENV{TEST_CANARY_MODULE} = $module;
+
 $redis->flag(support => percent => 50, epoch => 3);
 $redis->trip(support => '{"epoch":3,"percent":20,"by":"test"}');
 my $nginx = $story->start;
@@ -92,4 +99,22 @@ $story->end_load($load, 'all of it');
 $redis->flag(support => epoch => 4);
 ok($nginx->wait_flag('support', epoch => 4), 'and it obeys');
 $story->arms_are($story->expected(50), 'a higher epoch');
+
+
+# -- a module file that was replaced ------------------------------------------
+
+rename $module, "$module.old" or die "rename: $!";
+spew($module, 'no module at all');
+$boot_id = $nginx->status->{boot_id};
+$load = $story->load($story->expected(50), keepalive => 0, rate => 200);
+$nginx->reload or die "reload $_ did not end" for 1 .. 3;
+is($nginx->status->{boot_id}, $boot_id, 'a reload keeps the module that runs');
+$redis->flag(support => bundle_candidate => 'reloaded');
+ok(wait_until(5, sub {
+    $nginx->flag('support')->{bundle}{candidate} eq 'reloaded';
+}), 'which goes on obeying');
+$story->end_load($load, 'a replaced module');
+my ($said) = $nginx->test;
+like($said, qr/\[emerg\] dlopen\(\)/, 'only nginx -t looks at the file');
+$nginx->allow_log(qr/\[emerg\].* dlopen\(\)/);
 $story->end;

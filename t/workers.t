@@ -197,5 +197,38 @@ all_ask('after a restart');
 is($sidecar->metric(sprintf $metric, 'value'), 0.25 * $counted,
    'and what all of it cost');
 
+
+# -- old workers obey ---------------------------------------------------------
+
+# A question that is half sent when its worker grows old.
+my ($unlucky) = grep { $story->expected(50)->{$_} eq 'candidate' } @users;
+my @half = map {
+    my $socket = Canary::HTTP::connect_to($nginx->address);
+    my $bytes = Canary::HTTP::message('POST', '/v1/chat/completions',
+        '{"messages":[]}', 'X-User-Id' => $unlucky, Connection => 'close');
+    syswrite $socket, substr $bytes, 0, -5;
+    [$socket, substr $bytes, -5];
+} 1 .. 6;
+ok($nginx->reload, 'reload');
+ok(wait_until(10, sub { old_workers() }), 'old workers wait for the rest');
+
+# so that they have to learn both from the memory they share
+$redis->flag(support => epoch => 2);
+ok($nginx->wait_flag('support', epoch => 2), 'a change');
+is(Canary::HTTP::request($nginx->address, 'POST', '/canary/trip',
+                         '{"flag":"support","epoch":2}')->{status}, 200,
+   'a trip');
+my @arms = map {
+    my ($socket, $rest) = @$_;
+    my ($in, $answer) = ('');
+    syswrite $socket, $rest;
+    wait_until(10, sub {
+        sysread $socket, $in, 65_536, length $in;
+        $answer = Canary::HTTP::parse(\$in, 0);
+    });
+    $answer ? $answer->{headers}{'x-agent'} : 'nobody';
+} @half;
+is("@arms", 'baseline ' x 5 . 'baseline', 'old workers obey it as well');
+
 $agent->process->stop;
 $story->end;
