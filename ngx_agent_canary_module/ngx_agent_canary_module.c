@@ -10,6 +10,7 @@
 #include "ngx_agent_canary_decision.h"
 #include "ngx_agent_canary_link.h"
 #include "ngx_agent_canary_observe.h"
+#include "ngx_agent_canary_prices.h"
 #include "ngx_agent_canary_state.h"
 #include "ngx_agent_canary_upstream.h"
 #include "ngx_agent_canary_usage_filter.h"

@@ -5,15 +5,9 @@
 
 
 #include "ngx_agent_canary_observe.h"
+#include "ngx_agent_canary_cost.h"
 #include "ngx_agent_canary_deadline.h"
 #include "ngx_agent_canary_usage_filter.h"
-
-
-/* how long a cap of costs holds, in milliseconds */
-#define NGX_AGENT_CANARY_CAP_INTERVAL   5000
-
-/* USD: a single request above this is a mistake of whoever reports it */
-#define NGX_AGENT_CANARY_COST_MAX       1000000
 
 
 static ngx_int_t ngx_agent_canary_observe_handler(ngx_http_request_t *r);
@@ -36,13 +30,6 @@ static ngx_agent_canary_aside void ngx_agent_canary_observe_told(
     ngx_http_request_t *r, ngx_agent_canary_ctx_t *ctx, canary_tally_t *t);
 static void ngx_agent_canary_observe_outcome(ngx_agent_canary_ctx_t *ctx,
     canary_tally_t *t);
-static ngx_agent_canary_aside void ngx_agent_canary_observe_cost(
-    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_ctx_t *ctx,
-    canary_tally_t *t);
-static ngx_int_t ngx_agent_canary_observe_reported(
-    ngx_agent_canary_ctx_t *ctx, double *usd);
-static double ngx_agent_canary_observe_cap(ngx_agent_canary_main_conf_t *mcf,
-    ngx_agent_canary_flag_t *flag);
 
 
 const canary_str_t  ngx_agent_canary_outcomes[] = {
@@ -211,7 +198,7 @@ ngx_agent_canary_observe_end(ngx_http_request_t *r,
         return;
     }
 
-    ngx_agent_canary_observe_cost(mcf, ctx, t);
+    ngx_agent_canary_cost(mcf, ctx);
 }
 
 
@@ -510,139 +497,4 @@ ngx_agent_canary_observe_outcome(ngx_agent_canary_ctx_t *ctx,
     }
 
     ctx->outcome = i + 1;
-}
-
-
-/* What the agent reports wins over what its tokens cost. */
-
-static void
-ngx_agent_canary_observe_cost(ngx_agent_canary_main_conf_t *mcf,
-    ngx_agent_canary_ctx_t *ctx, canary_tally_t *t)
-{
-    double           usd;
-    ngx_int_t        rc;
-    canary_usage_t  *usage;
-
-    ngx_agent_canary_usage_done(ctx);
-
-    usage = ngx_agent_canary_usage(ctx);
-
-    if (usage) {
-        canary_tally_tokens(t, usage->input, usage->output);
-    }
-
-    rc = ctx->conf->cost ? ngx_agent_canary_observe_reported(ctx, &usd)
-                         : NGX_DECLINED;
-
-    if (rc == NGX_DECLINED) {
-        rc = ngx_agent_canary_usage_cost(ctx->request, mcf, ctx, &usd);
-    }
-
-    if (rc != NGX_OK) {
-        t->cost_unpriced++;
-        return;
-    }
-
-    ctx->cost = usd;
-    ctx->priced = 1;
-
-    canary_tally_cost(t, usd, ngx_agent_canary_observe_cap(mcf, ctx->flag));
-}
-
-
-/*
- * Where a cost is capped, so that no single one decides: known from what the
- * baseline usually costs, and so looked at again now and then.
- */
-
-static double
-ngx_agent_canary_observe_cap(ngx_agent_canary_main_conf_t *mcf,
-    ngx_agent_canary_flag_t *flag)
-{
-    canary_guardrails_t      g;
-    ngx_agent_canary_sum_t   sum;
-
-    if (flag->cost_cap > 0
-        && ngx_current_msec - flag->cost_cap_at
-           < NGX_AGENT_CANARY_CAP_INTERVAL)
-    {
-        return flag->cost_cap;
-    }
-
-    if (flag->known) {
-        g = flag->parsed.guardrails;
-
-    } else {
-        canary_guardrails_default(&g);
-    }
-
-    ngx_agent_canary_tally_sum(mcf->zone, flag->node, &sum);
-
-    flag->cost_cap_at = ngx_current_msec;
-    flag->cost_cap = canary_guardrails_cost_cap(&g,
-                                             &sum.arm[CANARY_ARM_BASELINE]);
-
-    return flag->cost_cap;
-}
-
-
-/* NGX_DECLINED: nothing is reported; NGX_ERROR: nothing that is a price. */
-
-static ngx_int_t
-ngx_agent_canary_observe_reported(ngx_agent_canary_ctx_t *ctx, double *usd)
-{
-    double               scale;
-    ngx_uint_t           i, digits, fraction;
-    canary_str_t         value;
-    ngx_http_request_t  *r;
-
-    r = ctx->request;
-
-    if (ngx_agent_canary_value(r, ctx->conf->cost, &value) != NGX_OK
-        || value.len == 0)
-    {
-        return NGX_DECLINED;
-    }
-
-    *usd = 0;
-    scale = 1;
-    digits = 0;
-    fraction = 0;
-
-    for (i = 0; i < value.len; i++) {
-
-        if (value.data[i] == '.' && !fraction && digits) {
-            fraction = 1;
-            continue;
-        }
-
-        if (value.data[i] < '0' || value.data[i] > '9') {
-            break;
-        }
-
-        digits++;
-
-        if (fraction) {
-            scale /= 10;
-            *usd += scale * (value.data[i] - '0');
-
-        } else {
-            *usd = *usd * 10 + (value.data[i] - '0');
-        }
-
-        if (*usd > NGX_AGENT_CANARY_COST_MAX) {
-            break;
-        }
-    }
-
-    if (i == value.len && value.data[i - 1] != '.') {
-        return NGX_OK;
-    }
-
-    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
-                  "agent_canary_cost \"%*s\" is ignored: expected USD as "
-                  "a decimal of at most %d, such as \"0.0125\"",
-                  value.len, value.data, NGX_AGENT_CANARY_COST_MAX);
-
-    return NGX_ERROR;
 }

@@ -9,10 +9,6 @@
 #include "ngx_agent_canary_tally.h"
 
 
-/* LiteLLM's own file has 1.6 MB */
-#define NGX_AGENT_CANARY_PRICES_MAX  16777216
-
-
 struct ngx_agent_canary_answer_s {
     canary_usage_reader_t  reader;
     canary_usage_t         usage;
@@ -28,7 +24,6 @@ static ngx_agent_canary_ctx_t *ngx_agent_canary_usage_ctx(
 static ngx_uint_t ngx_agent_canary_usage_encoded(ngx_http_request_t *r);
 static void ngx_agent_canary_usage_compressed(ngx_http_request_t *r);
 static ngx_uint_t ngx_agent_canary_usage_grpc_status(ngx_list_t *list);
-static void ngx_agent_canary_prices_cleanup(void *data);
 
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
@@ -288,142 +283,4 @@ ngx_agent_canary_usage_grpc_status(ngx_list_t *list)
     }
 
     return 0;
-}
-
-
-ngx_int_t
-ngx_agent_canary_usage_cost(ngx_http_request_t *r,
-    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_ctx_t *ctx,
-    double *usd)
-{
-    canary_priced_e   rc;
-    canary_usage_t   *usage;
-
-    usage = ngx_agent_canary_usage(ctx);
-
-    if (mcf->prices == NULL || usage == NULL) {
-        return NGX_DECLINED;
-    }
-
-    rc = canary_prices_cost(mcf->prices, usage, usd);
-
-    if (rc == CANARY_PRICED) {
-        return NGX_OK;
-    }
-
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
-                   "agent canary: unpriced, %s, model \"%s\"",
-                   canary_priced_names[rc].data, usage->model);
-
-    return NGX_DECLINED;
-}
-
-
-char *
-ngx_agent_canary_prices_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_agent_canary_main_conf_t *mcf = conf;
-
-    ssize_t              n;
-    ngx_str_t           *value;
-    ngx_file_t           file;
-    canary_str_t         json;
-    canary_error_t       err;
-    ngx_file_info_t      fi;
-    ngx_pool_cleanup_t  *cln;
-
-    if (mcf->prices) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    if (ngx_conf_full_name(cf->cycle, &value[1], 1) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    ngx_memzero(&file, sizeof(ngx_file_t));
-
-    file.name = value[1];
-    file.log = cf->log;
-
-    file.fd = ngx_open_file(file.name.data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
-
-    if (file.fd == NGX_INVALID_FILE) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           ngx_open_file_n " \"%V\" failed", &file.name);
-        return NGX_CONF_ERROR;
-    }
-
-    json.data = NULL;
-    n = NGX_ERROR;
-
-    if (ngx_fd_info(file.fd, &fi) == NGX_FILE_ERROR) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           ngx_fd_info_n " \"%V\" failed", &file.name);
-
-    } else if (!ngx_is_file(&fi)
-               || ngx_file_size(&fi) > NGX_AGENT_CANARY_PRICES_MAX)
-    {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid price file \"%V\", expected a regular "
-                           "file of at most 16 MB", &file.name);
-
-    } else {
-        json.len = (size_t) ngx_file_size(&fi);
-        json.data = ngx_alloc(json.len + 1, cf->log);
-
-        if (json.data) {
-            n = ngx_read_file(&file, (u_char *) json.data, json.len, 0);
-        }
-    }
-
-    if (ngx_close_file(file.fd) == NGX_FILE_ERROR) {
-        ngx_conf_log_error(NGX_LOG_ALERT, cf, ngx_errno,
-                           ngx_close_file_n " \"%V\" failed", &file.name);
-    }
-
-    if (n != NGX_ERROR) {
-        json.len = n;
-        mcf->prices = canary_prices_parse(json, &err);
-
-        if (mcf->prices == NULL) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid price file \"%V\": %s", &file.name,
-                               err.text);
-        }
-    }
-
-    if (json.data) {
-        ngx_free((void *) json.data);
-    }
-
-    if (mcf->prices == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    if (canary_prices_rejected(mcf->prices)) {
-        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
-                           "price file \"%V\": %uz models are left out, "
-                           "the first: %s", &file.name,
-                           canary_prices_rejected(mcf->prices),
-                           canary_prices_reason(mcf->prices));
-    }
-
-    cln = ngx_pool_cleanup_add(cf->pool, 0);
-    if (cln == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    cln->handler = ngx_agent_canary_prices_cleanup;
-    cln->data = mcf->prices;
-
-    return NGX_CONF_OK;
-}
-
-
-static void
-ngx_agent_canary_prices_cleanup(void *data)
-{
-    canary_prices_free(data);
 }

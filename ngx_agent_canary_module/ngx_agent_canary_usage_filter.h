@@ -11,11 +11,6 @@
 #include "ngx_agent_canary_decision.h"
 
 
-/* agent_canary_prices file */
-
-char *ngx_agent_canary_prices_conf(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-
 /* In the postconfiguration: the filters. */
 
 ngx_int_t ngx_agent_canary_usage_init(ngx_conf_t *cf);
@@ -31,12 +26,6 @@ canary_usage_t *ngx_agent_canary_usage(ngx_agent_canary_ctx_t *ctx);
 /* Whether the answer of a gRPC arm says that the arm failed. */
 
 ngx_uint_t ngx_agent_canary_usage_grpc(ngx_http_request_t *r);
-
-/* NGX_OK and a price in USD, or NGX_DECLINED. */
-
-ngx_int_t ngx_agent_canary_usage_cost(ngx_http_request_t *r,
-    ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_ctx_t *ctx,
-    double *usd);
 
 
 #endif /* _NGX_AGENT_CANARY_USAGE_FILTER_H_INCLUDED_ */
