@@ -11,6 +11,7 @@
 #define CANARY_PRICES_H
 
 
+#include "record.h"
 #include "str.h"
 #include "usage.h"
 
@@ -21,6 +22,10 @@
  */
 
 #define CANARY_RATE_MAX  0.01
+
+/* Bytes of JSON that are read; LiteLLM's own file has 1.6 million. */
+
+#define CANARY_PRICES_MAX  CANARY_RECORD_MAX
 
 
 typedef enum {

@@ -7,10 +7,6 @@
 #include "ngx_agent_canary_prices.h"
 
 
-/* LiteLLM's own file has 1.6 MB */
-#define NGX_AGENT_CANARY_PRICES_MAX  16777216
-
-
 static char *ngx_agent_canary_prices_file(ngx_conf_t *cf, ngx_str_t *name,
     canary_str_t *json);
 static char *ngx_agent_canary_prices_read(ngx_conf_t *cf, ngx_file_t *file,
@@ -104,11 +100,11 @@ ngx_agent_canary_prices_read(ngx_conf_t *cf, ngx_file_t *file,
     }
 
     if (!ngx_is_file(&fi)
-        || ngx_file_size(&fi) > NGX_AGENT_CANARY_PRICES_MAX)
+        || ngx_file_size(&fi) > (off_t) CANARY_PRICES_MAX)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid price file \"%V\", expected a regular "
-                           "file of at most 16 MB", &file->name);
+                           "file of at most 8 MB", &file->name);
         return NGX_CONF_ERROR;
     }
 

@@ -457,8 +457,11 @@ prices_are('directory', 1, qr/$file.*expected a regular file/);
 prices_are('empty', 1, qr/$file/, '');
 prices_are('broken', 1, qr/$file/, '{"m1":{"input_cost_per_token":1e-6');
 prices_are('list', 1, qr/$file/, '[1]');
-prices_are('huge', 1, qr/$file.*at most 16 MB/,
+prices_are('huge', 1, qr/$file.*at most 8 MB/,
            '{"a":"' . ' ' x 20_000_000 . '"}');
+prices_are('large', 1, qr/$file.*at most 8 MB/, '[]' . ' ' x 8_388_607);
+prices_are('full', 1, qr/$file.*expected a JSON object/,
+           '[]' . ' ' x 8_388_606);
 prices_are('none', 1, qr/$file.*expected a model with a price/, '{}');
 prices_are('million', 1, qr/$file.*m1/,
            '{"m1":{"input_cost_per_token":3,"output_cost_per_token":15}}');
