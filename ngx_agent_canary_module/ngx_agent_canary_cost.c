@@ -5,7 +5,6 @@
 
 
 #include "ngx_agent_canary_cost.h"
-#include "ngx_agent_canary_tally.h"
 #include "ngx_agent_canary_usage_filter.h"
 
 
@@ -30,14 +29,11 @@ static double ngx_agent_canary_cost_cap(ngx_agent_canary_main_conf_t *mcf,
 
 ngx_agent_canary_aside void
 ngx_agent_canary_cost(ngx_agent_canary_main_conf_t *mcf,
-    ngx_agent_canary_ctx_t *ctx)
+    ngx_agent_canary_ctx_t *ctx, canary_tally_t *t)
 {
     double           usd;
     ngx_int_t        rc;
-    canary_tally_t  *t;
     canary_usage_t  *usage;
-
-    t = &ctx->arm->tally;
 
     ngx_agent_canary_usage_done(ctx);
 

@@ -9,12 +9,13 @@
 
 
 #include "ngx_agent_canary_decision.h"
+#include "ngx_agent_canary_tally.h"
 
 
-/* Tallies tokens and cost of a request that is over. */
+/* Tallies in t tokens and cost of a request that is over. */
 
 void ngx_agent_canary_cost(ngx_agent_canary_main_conf_t *mcf,
-    ngx_agent_canary_ctx_t *ctx);
+    ngx_agent_canary_ctx_t *ctx, canary_tally_t *t);
 
 
 #endif /* _NGX_AGENT_CANARY_COST_H_INCLUDED_ */

@@ -198,7 +198,7 @@ ngx_agent_canary_observe_end(ngx_http_request_t *r,
         return;
     }
 
-    ngx_agent_canary_cost(mcf, ctx);
+    ngx_agent_canary_cost(mcf, ctx, t);
 }
 
 
