@@ -307,17 +307,14 @@ static ssize_t
 canaryd_stream_plain(canaryd_stream_t *stream, ssize_t n, short event,
     short *wants)
 {
+    *wants = event;
+
     if (n >= 0) {
         return n;
     }
 
-    if (errno != EAGAIN && errno != EINTR) {
-        return canaryd_stream_fail(stream, strerror(errno));
-    }
-
-    *wants = event;
-
-    return 0;
+    return errno == EAGAIN || errno == EINTR
+           ? 0 : canaryd_stream_fail(stream, strerror(errno));
 }
 
 
