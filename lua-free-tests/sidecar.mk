@@ -1,7 +1,7 @@
-# The parts of the sidecar that need no socket, no thread and no clock.
+# The parts of the sidecar that need no socket and no thread.
 
-SIDECAR_PARTS := address event fleet latch options reader sign status text \
-                 url window
+SIDECAR_PARTS := address clock event flags fleet latch options reader sign \
+                 state status text url window
 
 SIDECAR       := $(SIDECAR_PARTS:%=$(BUILD)/sidecar_%.o)
 

@@ -198,30 +198,37 @@ int
 canaryd_state_load(canaryd_t *d, canary_error_t *err)
 {
     int             rc;
-    canary_str_t    all;
     canaryd_text_t  text;
 
     text = (canaryd_text_t) { 0 };
     rc = canaryd_state_read(&text, d->options.state, err);
 
-    if (rc != 0 || text.len == 0) {
-        canaryd_text_free(&text);
-        return rc;
-    }
-
-    all = canaryd_text_str(&text);
-
-    if (canaryd_state_checked(&all) != 0 || canaryd_state_lines(d, all) != 0) {
+    if (rc == 0 && text.data
+        && canaryd_state_parse(d, canaryd_text_str(&text)) != 0)
+    {
         canary_error(err, "state file", canaryd_str(d->options.state),
                      "expected the whole of what was written");
-        canaryd_flags_free(d);
-        canaryd_events_clear(&d->events);
         rc = -1;
     }
 
     canaryd_text_free(&text);
 
     return rc;
+}
+
+
+int
+canaryd_state_parse(canaryd_t *d, canary_str_t text)
+{
+    if (canaryd_state_checked(&text) == 0 && canaryd_state_lines(d, text) == 0)
+    {
+        return 0;
+    }
+
+    canaryd_flags_free(d);
+    canaryd_events_clear(&d->events);
+
+    return -1;
 }
 
 
@@ -325,6 +332,11 @@ canaryd_state_lines(canaryd_t *d, canary_str_t text)
 
     while (text.len) {
         line = canaryd_state_word(&text, '\n');
+
+        if (line.len && memchr(line.data, '\0', line.len)) {
+            return -1;
+        }
+
         word = canaryd_state_word(&line, ' ');
 
         if (canary_str_eq(word, canaryd_str("flag"))) {
@@ -492,8 +504,20 @@ canaryd_state_set_event(canaryd_t *d, canaryd_flag_t *f, canary_str_t line)
 
     (void) f;
 
-    canaryd_copy(id, sizeof(id), canaryd_state_word(&line, ' '));
-    canaryd_copy(flag, sizeof(flag), canaryd_state_word(&line, ' '));
+    word = canaryd_state_word(&line, ' ');
+
+    if (word.len == 0 || word.len >= sizeof(id)) {
+        return -1;
+    }
+
+    canaryd_copy(id, sizeof(id), word);
+    word = canaryd_state_word(&line, ' ');
+
+    if (!canary_flag_name_valid(word)) {
+        return -1;
+    }
+
+    canaryd_copy(flag, sizeof(flag), word);
 
     word = canaryd_state_word(&line, ' ');
     type = canary_str_eq(word, canaryd_str("notify")) ? "notify" : "trip";

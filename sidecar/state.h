@@ -24,6 +24,10 @@ void canaryd_state_write(canaryd_text_t *text, const canaryd_t *d);
 
 int canaryd_state_load(canaryd_t *d, canary_error_t *err);
 
+/* The same with what is in the file.  Returns 0, or -1: it is damaged. */
+
+int canaryd_state_parse(canaryd_t *d, canary_str_t text);
+
 /* Replaces the file, in one step.  Returns 0, or -1 and an error. */
 
 int canaryd_state_store(const char *path, canary_str_t text,
