@@ -26,6 +26,10 @@ typedef struct {
 
 static void ngx_agent_canary_metrics_instance(
     ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_out_t *out);
+static void ngx_agent_canary_metrics_redis(ngx_agent_canary_zone_t *zone,
+    ngx_agent_canary_out_t *out);
+static void ngx_agent_canary_metrics_zone(ngx_agent_canary_main_conf_t *mcf,
+    ngx_agent_canary_out_t *out);
 static void ngx_agent_canary_metrics_flags(ngx_agent_canary_main_conf_t *mcf,
     ngx_agent_canary_out_t *out);
 static void ngx_agent_canary_metrics_states(ngx_agent_canary_main_conf_t *mcf,
@@ -49,6 +53,8 @@ static void ngx_agent_canary_metrics_double(ngx_agent_canary_out_t *out,
 static void ngx_agent_canary_metric_value(ngx_agent_canary_out_t *out,
     const char *name, const char *type, const char *help,
     ngx_atomic_uint_t value);
+static void ngx_agent_canary_metric_age(ngx_agent_canary_out_t *out,
+    const char *name, const char *help, ngx_msec_int_t age);
 static void ngx_agent_canary_metric(ngx_agent_canary_out_t *out,
     const char *name, const char *type, const char *help);
 
@@ -159,14 +165,11 @@ static void
 ngx_agent_canary_metrics_instance(ngx_agent_canary_main_conf_t *mcf,
     ngx_agent_canary_out_t *out)
 {
-    ngx_msec_int_t                   age;
-    ngx_agent_canary_zone_t         *zone;
-    ngx_agent_canary_shctx_t        *sh;
-    ngx_agent_canary_link_status_t  *link;
+    ngx_agent_canary_zone_t   *zone;
+    ngx_agent_canary_shctx_t  *sh;
 
     zone = mcf->zone;
     sh = zone->sh;
-    link = &sh->link;
 
     ngx_agent_canary_metric(out, "agent_canary_info", "gauge",
                             "Version of the module, and the id of this run.");
@@ -174,6 +177,32 @@ ngx_agent_canary_metrics_instance(ngx_agent_canary_main_conf_t *mcf,
                          "nginx=\"%s\",boot_id=\"%*s\"} 1\n",
                          NGX_AGENT_CANARY_VERSION, NGINX_VERSION,
                          sizeof(sh->boot_id), sh->boot_id);
+
+    ngx_agent_canary_metrics_redis(zone, out);
+    ngx_agent_canary_metrics_zone(mcf, out);
+
+    ngx_agent_canary_metric_value(out, "agent_canary_uncounted_total",
+                        "counter",
+                        "Requests that found no room for their tally.",
+                        sh->uncounted);
+
+    ngx_agent_canary_metric_age(out, "agent_canary_redis_age_seconds",
+                        "Time since Redis last confirmed the flags.",
+                        ngx_agent_canary_zone_age(zone));
+
+    ngx_agent_canary_metric_age(out, "agent_canary_guard_age_seconds",
+                        "Time since a sidecar was last seen.",
+                        ngx_agent_canary_zone_guard_age(zone));
+}
+
+
+static void
+ngx_agent_canary_metrics_redis(ngx_agent_canary_zone_t *zone,
+    ngx_agent_canary_out_t *out)
+{
+    ngx_agent_canary_link_status_t  *link;
+
+    link = &zone->sh->link;
 
     ngx_agent_canary_metric_value(out, "agent_canary_redis_up", "gauge",
                         "Whether Redis confirms the flags once a second.",
@@ -195,6 +224,18 @@ ngx_agent_canary_metrics_instance(ngx_agent_canary_main_conf_t *mcf,
                         "agent_canary_redis_invalidations_total", "counter",
                         "Invalidation messages received from Redis.",
                         link->pushes);
+}
+
+
+static void
+ngx_agent_canary_metrics_zone(ngx_agent_canary_main_conf_t *mcf,
+    ngx_agent_canary_out_t *out)
+{
+    ngx_agent_canary_zone_t   *zone;
+    ngx_agent_canary_shctx_t  *sh;
+
+    zone = mcf->zone;
+    sh = zone->sh;
 
     ngx_agent_canary_metric_value(out, "agent_canary_zone_size_bytes",
                         "gauge", "Size of the shared memory zone.",
@@ -216,31 +257,6 @@ ngx_agent_canary_metrics_instance(ngx_agent_canary_main_conf_t *mcf,
     ngx_agent_canary_metric_value(out, "agent_canary_state_failures_total",
                         "counter", "Failed attempts to write the state file.",
                         sh->save_failures);
-
-    ngx_agent_canary_metric_value(out, "agent_canary_uncounted_total",
-                        "counter",
-                        "Requests that found no room for their tally.",
-                        sh->uncounted);
-
-    age = ngx_agent_canary_zone_age(zone);
-
-    if (age >= 0) {
-        ngx_agent_canary_metric(out, "agent_canary_redis_age_seconds",
-                                "gauge",
-                                "Time since Redis last confirmed the flags.");
-        ngx_agent_canary_out(out, "agent_canary_redis_age_seconds %T.%03M\n",
-                             (time_t) (age / 1000), age % 1000);
-    }
-
-    age = ngx_agent_canary_zone_guard_age(zone);
-
-    if (age >= 0) {
-        ngx_agent_canary_metric(out, "agent_canary_guard_age_seconds",
-                                "gauge",
-                                "Time since a sidecar was last seen.");
-        ngx_agent_canary_out(out, "agent_canary_guard_age_seconds "
-                             "%T.%03M\n", (time_t) (age / 1000), age % 1000);
-    }
 }
 
 
@@ -514,6 +530,22 @@ ngx_agent_canary_metric_value(ngx_agent_canary_out_t *out, const char *name,
 {
     ngx_agent_canary_metric(out, name, type, help);
     ngx_agent_canary_out(out, "%s %uA\n", name, value);
+}
+
+
+/* age in milliseconds; below zero there is none, and no metric. */
+
+static void
+ngx_agent_canary_metric_age(ngx_agent_canary_out_t *out, const char *name,
+    const char *help, ngx_msec_int_t age)
+{
+    if (age < 0) {
+        return;
+    }
+
+    ngx_agent_canary_metric(out, name, "gauge", help);
+    ngx_agent_canary_out(out, "%s %T.%03M\n", name, (time_t) (age / 1000),
+                         age % 1000);
 }
 
 
