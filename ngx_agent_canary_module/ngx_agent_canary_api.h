@@ -1,6 +1,6 @@
 
 /*
- * The API: status, explain and metrics of this instance.
+ * The API: status, explain and metrics of this instance, and trips.
  */
 
 
@@ -16,6 +16,14 @@
 
 char *ngx_agent_canary_api_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
+
+/*
+ * An argument of the request, unescaped.  NGX_DECLINED and an empty value
+ * when there is none.
+ */
+
+ngx_int_t ngx_agent_canary_api_argument(ngx_http_request_t *r,
+    const char *name, canary_str_t *value);
 
 /* Answers with a document. */
 

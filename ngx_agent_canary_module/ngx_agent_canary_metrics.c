@@ -264,8 +264,6 @@ static void
 ngx_agent_canary_metrics_flags(ngx_agent_canary_main_conf_t *mcf,
     ngx_agent_canary_out_t *out)
 {
-    char                       percent[CANARY_PERCENT_LEN];
-    size_t                     len;
     ngx_uint_t                 i;
     ngx_agent_canary_flag_t  **flag;
 
@@ -276,10 +274,11 @@ ngx_agent_canary_metrics_flags(ngx_agent_canary_main_conf_t *mcf,
                             "as the flag says.");
 
     for (i = 0; i < mcf->flags.nelts; i++) {
-        len = canary_percent_format(percent, flag[i]->known
-                                             ? flag[i]->parsed.percent : 0);
-        ngx_agent_canary_out(out, "agent_canary_flag_percent{flag=\"%V\"} "
-                             "%*s\n", &flag[i]->sn.str, len, percent);
+        ngx_agent_canary_out(out, "agent_canary_flag_percent{flag=\"%V\"} ",
+                             &flag[i]->sn.str);
+        ngx_agent_canary_out_percent(out, flag[i]->known
+                                          ? flag[i]->parsed.percent : 0);
+        ngx_agent_canary_out(out, "\n");
     }
 
     ngx_agent_canary_metric(out, "agent_canary_flag_enabled", "gauge",

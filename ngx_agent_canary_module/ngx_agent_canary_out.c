@@ -5,6 +5,7 @@
 
 
 #include "ngx_agent_canary_out.h"
+#include "../canary/cohort.h"
 
 
 #define NGX_AGENT_CANARY_OUT_BUFFER  16384
@@ -73,6 +74,18 @@ ngx_agent_canary_out_raw(ngx_agent_canary_out_t *out, const void *data,
 
     b->last = ngx_cpymem(b->last, data, len);
     out->size += len;
+}
+
+
+void
+ngx_agent_canary_out_percent(ngx_agent_canary_out_t *out, uint32_t percent)
+{
+    char    text[CANARY_PERCENT_LEN];
+    size_t  len;
+
+    len = canary_percent_format(text, percent);
+
+    ngx_agent_canary_out(out, "%*s", len, text);
 }
 
 

@@ -33,6 +33,11 @@ void ngx_cdecl ngx_agent_canary_out(ngx_agent_canary_out_t *out,
 void ngx_agent_canary_out_json(ngx_agent_canary_out_t *out, const void *data,
     size_t len);
 
+/* Buckets as the percent that they are. */
+
+void ngx_agent_canary_out_percent(ngx_agent_canary_out_t *out,
+    uint32_t percent);
+
 /* Bytes as they are. */
 
 void ngx_agent_canary_out_raw(ngx_agent_canary_out_t *out, const void *data,
