@@ -180,7 +180,7 @@ may(owner => @$_) for
     ['SET', 'agent-canary:inited', 1],
     ['HSET', $flag, 'percent', 50], ['HGETALL', $flag], ['SET', $trip, '{}'],
     ['DEL', $trip], ['WATCH', $flag], ['MULTI'], ['EXEC'],
-    ['XADD', 'agent-canary-fleet:audit', '*', 'a', 'b'];
+    ['XADD', 'agent-canary-fleet:audit', '*', 'a', 'b'], ['SELECT', 0];
 may_not(owner => @$_) for
     ['FLUSHALL'], ['FLUSHDB'], ['KEYS', '*'], ['CONFIG', 'GET', '*'],
     ['EVAL', 'return 1', 0], ['SET', 'other', 1], ['RENAME', $flag, 'x'],
@@ -188,7 +188,7 @@ may_not(owner => @$_) for
 
 login($redis, 'nginx');
 may(nginx => @$_) for ['HGETALL', $flag], ['GET', $trip], ['PING'], ['ROLE'],
-    ['GET', 'agent-canary:inited'], ['CLIENT', 'ID'];
+    ['GET', 'agent-canary:inited'], ['CLIENT', 'ID'], ['SELECT', 0];
 may_not(nginx => @$_) for
     ['HSET', $flag, 'percent', 100], ['DEL', $flag], ['SET', $trip, '{}'],
     ['DEL', $trip], ['FLUSHALL'], ['KEYS', '*'], ['SCAN', 0], ['GET', 'other'],
@@ -199,7 +199,7 @@ login($redis, 'sidecar');
 my ($window, $instances, $marker, $audit) = map { "agent-canary-fleet:$_" }
     'window:support:a', 'instances', 'audited:support:1:0', 'audit';
 may(sidecar => @$_) for
-    ['PING'], ['ROLE'], ['GET', $trip], ['SET', $trip, '{}'],
+    ['PING'], ['ROLE'], ['SELECT', 0], ['GET', $trip], ['SET', $trip, '{}'],
     ['HSET', $window, 'n', 1], ['HGETALL', $window], ['EXPIRE', $window, 30],
     ['HDEL', $instances, 'a'], ['WATCH', $marker], ['GET', $marker],
     ['UNWATCH'], ['MULTI'], ['SET', $marker, 'a', 'EX', 60],
