@@ -16,7 +16,7 @@ use Canary::Util qw(free_port slow wait_until);
 use constant PREFIX => 'agent-canary:';
 
 
-# new(dir => ..., name => ..., port => ..., options => [...], tls => {...})
+# new(dir => ..., name => ..., port => ..., options => [...], env => {...})
 sub new {
     my ($class, %how) = @_;
     my $self = bless { name => 'redis', options => [], %how }, $class;
@@ -45,6 +45,7 @@ sub start {
     my ($self) = @_;
 
     $self->{process} = spawn($self->{name}, log => "$self->{home}/log",
+        env => $self->{env},
         command => ['redis-server', '--bind', '127.0.0.1',
                     '--port', $self->{port},
                     '--unixsocket', $self->unix_path,

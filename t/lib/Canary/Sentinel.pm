@@ -10,11 +10,13 @@ use Canary::Redis;
 use Canary::Util qw(free_port spew wait_until);
 
 
-# start(dir => ..., replicas => 1, sentinels => 3)
+# start(dir => ..., replicas => 1, sentinels => 3, options => [of a server],
+#       conf => lines for a Sentinel)
 sub start {
     my ($class, %how) = @_;
     my $self = bless { replicas => 1, sentinels => 3, name => 'mymaster',
-                       servers => [], watchers => [], %how }, $class;
+                       servers => [], watchers => [], options => [],
+                       conf => '', %how }, $class;
 
     $self->add_server;
     $self->add_server for 1 .. $self->{replicas};
@@ -35,7 +37,7 @@ sub add_server {
     my $n = @{ $self->{servers} };
     my $master = $self->{servers}[0];
     my $server = Canary::Redis->new(dir => $self->{dir}, name => "redis-$n",
-        options => ['--repl-diskless-sync-delay', 0,
+        options => ['--repl-diskless-sync-delay', 0, @{ $self->{options} },
                     ($master ? ('--replicaof', '127.0.0.1', $master->port)
                              : ())]);
     push @{ $self->{servers} }, $server->start;
@@ -56,6 +58,7 @@ dir $home
 sentinel monitor $self->{name} 127.0.0.1 $master 2
 sentinel down-after-milliseconds $self->{name} 500
 sentinel failover-timeout $self->{name} 3000
+$self->{conf}
 END
 
     my $process = spawn("sentinel-$n", log => "$home/log",
@@ -68,6 +71,15 @@ END
 sub urls {
     my ($self) = @_;
     return join ' ', map { $_->url } $self->watchers;
+}
+
+
+# The Sentinels know of a working replica at least, to fail over to.
+sub ready {
+    my ($self) = @_;
+    my $master = $self->master or return;
+    my $role = eval { $master->cmd('ROLE') } or return;
+    return @{ $role->[2] } >= 1 && $self->settled;
 }
 
 
