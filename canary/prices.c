@@ -3,41 +3,15 @@
 #include <string.h>
 #include "bytes.h"
 #include "json.h"
+#include "price_row.h"
 #include "prices.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
 
-/* More sets of rates than any model has. */
-#define CANARY_BANDS_MAX      16
-
 /* Of the longest provider that is put before a name. */
-#define CANARY_PROVIDER_MAX   16
-
-#define CANARY_RATE_NONE      (-1.0)
-
-
-typedef enum {
-    CANARY_RATE_INPUT = 0,
-    CANARY_RATE_OUTPUT,
-    CANARY_RATE_REASONING,
-    CANARY_RATE_CACHE_READ,
-    CANARY_RATE_CACHE_WRITE,
-    CANARY_RATE_CACHE_WRITE_1H
-} canary_rate_e;
-
-
-#define CANARY_RATES  6
-
-
-/* The rates of one service tier for inputs above a number of tokens. */
-
-typedef struct {
-    uint64_t             above;
-    uint32_t             tier;
-    double               rate[CANARY_RATES];
-} canary_band_t;
+#define CANARY_PROVIDER_MAX  16
 
 
 typedef struct {
@@ -66,51 +40,10 @@ struct canary_prices_s {
 };
 
 
-/* A row while it is read. */
-
-typedef struct {
-    canary_str_t         name;
-    uint32_t             provider;
-    uint32_t             bands;
-    canary_band_t        band[CANARY_BANDS_MAX];
-} canary_price_row_t;
-
-
-/* What a field of a row is. */
-
-typedef struct {
-    uint64_t             above;
-    unsigned             tier;
-    unsigned             rate;
-} canary_price_field_t;
-
-
-typedef struct {
-    canary_str_t         name;
-    canary_rate_e        rate;
-} canary_rate_name_t;
-
-
 static canary_prices_t *canary_prices_create(json_t *root,
     canary_str_t json, canary_error_t *err);
 static canary_prices_t *canary_prices_alloc(size_t count, size_t bands,
     size_t names_len);
-static int canary_prices_row(canary_price_row_t *row, const char *name,
-    json_t *json, canary_error_t *err);
-static int canary_prices_set(canary_price_row_t *row,
-    const canary_price_field_t *field, const json_t *value,
-    canary_error_t *err);
-static canary_band_t *canary_prices_band(canary_price_row_t *row,
-    uint64_t above, unsigned tier);
-static int canary_prices_steps(canary_price_row_t *row, const json_t *steps,
-    canary_error_t *err);
-static int canary_prices_step(canary_price_row_t *row, json_t *step,
-    canary_error_t *err);
-static int canary_prices_field(canary_price_field_t *field,
-    const char *name);
-static const char *canary_prices_above(canary_price_field_t *field,
-    const char *p);
-static const char *canary_prices_after(const char *p, canary_str_t prefix);
 static void canary_prices_add(canary_prices_t *prices,
     const canary_price_row_t *row);
 static size_t canary_prices_search(const canary_prices_t *prices,
@@ -125,6 +58,8 @@ static const canary_price_t *canary_prices_get_split(
     const canary_prices_t *prices, canary_str_t name);
 static canary_str_t canary_prices_stable(canary_str_t name);
 static canary_str_t canary_prices_tuned(canary_str_t name);
+static canary_priced_e canary_prices_sum(const canary_prices_t *prices,
+    const canary_price_t *price, const canary_usage_t *usage, double *usd);
 static double canary_prices_rate(const canary_prices_t *prices,
     const canary_price_t *price, const canary_usage_t *usage,
     canary_rate_e rate);
@@ -136,21 +71,6 @@ static uint32_t canary_prices_hash(canary_str_t s);
 
 static const char  canary_prices_expected[] =
     "expected a JSON object of models and their prices";
-
-
-/* The longer name of two that begin alike comes first. */
-
-static const canary_rate_name_t  canary_rate_names[] = {
-    { canary_str("input_cost_per_token"), CANARY_RATE_INPUT },
-    { canary_str("output_cost_per_token"), CANARY_RATE_OUTPUT },
-    { canary_str("output_cost_per_reasoning_token"), CANARY_RATE_REASONING },
-    { canary_str("cache_read_input_token_cost"), CANARY_RATE_CACHE_READ },
-    { canary_str("cache_creation_input_token_cost_above_1hr"),
-      CANARY_RATE_CACHE_WRITE_1H },
-    { canary_str("cache_creation_input_token_cost"),
-      CANARY_RATE_CACHE_WRITE },
-    { canary_str(""), CANARY_RATE_INPUT }
-};
 
 
 const canary_str_t  canary_priced_names[CANARY_PRICED_REASONS] = {
@@ -212,7 +132,7 @@ canary_prices_create(json_t *root, canary_str_t json, canary_error_t *err)
 
     json_object_foreach(root, name, value) {
 
-        if (canary_prices_row(&row, name, value,
+        if (canary_price_row(&row, name, value,
                               rejected ? &ignored : &reason) != 0)
         {
             rejected++;
@@ -243,7 +163,7 @@ canary_prices_create(json_t *root, canary_str_t json, canary_error_t *err)
     prices->reason = reason;
 
     json_object_foreach(root, name, value) {
-        if (canary_prices_row(&row, name, value, &ignored) == 0
+        if (canary_price_row(&row, name, value, &ignored) == 0
             && row.bands > 0)
         {
             canary_prices_add(prices, &row);
@@ -282,273 +202,6 @@ canary_prices_alloc(size_t count, size_t bands, size_t names_len)
 }
 
 
-/* Returns -1 and an error when a rate is none; a row may have no rates. */
-
-static int
-canary_prices_row(canary_price_row_t *row, const char *name, json_t *json,
-    canary_error_t *err)
-{
-    json_t                *value;
-    const char            *key;
-    canary_str_t           provider;
-    canary_price_field_t   field;
-
-    row->name.data = name;
-    row->name.len = strlen(name);
-    row->provider = 0;
-    row->bands = 0;
-
-    /* the first row of the real file describes the others */
-
-    if (!json_is_object(json)
-        || row->name.len == 0
-        || strcmp(name, "sample_spec") == 0)
-    {
-        return 0;
-    }
-
-    provider.data = json_string_value(json_object_get(json,
-                                                      "litellm_provider"));
-    if (provider.data) {
-        provider.len = strlen(provider.data);
-        row->provider = canary_prices_hash(provider);
-    }
-
-    json_object_foreach(json, key, value) {
-        if (canary_prices_field(&field, key)
-            && canary_prices_set(row, &field, value, err) != 0)
-        {
-            return -1;
-        }
-    }
-
-    return canary_prices_steps(row, json_object_get(json, "tiered_pricing"),
-                               err);
-}
-
-
-static int
-canary_prices_set(canary_price_row_t *row, const canary_price_field_t *field,
-    const json_t *value, canary_error_t *err)
-{
-    double          rate;
-    canary_band_t  *band;
-
-    if (json_is_null(value)) {
-        return 0;
-    }
-
-    rate = json_is_number(value) ? json_number_value(value)
-                                 : CANARY_RATE_NONE;
-
-    if (!(rate >= 0 && rate < CANARY_RATE_MAX)) {
-        canary_error(err, "model", row->name,
-                     "expected rates from 0 to less than 0.01 USD per token");
-        return -1;
-    }
-
-    band = canary_prices_band(row, field->above, field->tier);
-
-    if (band == NULL) {
-        canary_error(err, "model", row->name,
-                     "expected at most 16 sets of rates");
-        return -1;
-    }
-
-    band->rate[field->rate] = rate;
-
-    return 0;
-}
-
-
-/* The band at hand, or a new one; NULL when there are too many. */
-
-static canary_band_t *
-canary_prices_band(canary_price_row_t *row, uint64_t above, unsigned tier)
-{
-    unsigned        i;
-    canary_band_t  *band;
-
-    for (i = 0; i < row->bands; i++) {
-        band = &row->band[i];
-
-        if (band->above == above && band->tier == tier) {
-            return band;
-        }
-    }
-
-    if (row->bands == CANARY_BANDS_MAX) {
-        return NULL;
-    }
-
-    band = &row->band[row->bands++];
-
-    band->above = above;
-    band->tier = tier;
-
-    for (i = 0; i < CANARY_RATES; i++) {
-        band->rate[i] = CANARY_RATE_NONE;
-    }
-
-    return band;
-}
-
-
-/* The other way to say that long inputs have rates of their own. */
-
-static int
-canary_prices_steps(canary_price_row_t *row, const json_t *steps,
-    canary_error_t *err)
-{
-    size_t   i;
-    json_t  *step;
-
-    json_array_foreach(steps, i, step) {
-        if (canary_prices_step(row, step, err) != 0) {
-            return -1;
-        }
-    }
-
-    return 0;
-}
-
-
-static int
-canary_prices_step(canary_price_row_t *row, json_t *step,
-    canary_error_t *err)
-{
-    double                 start;
-    json_t                *range, *value;
-    const char            *key;
-    canary_price_field_t   field;
-
-    range = json_object_get(step, "range");
-
-    /* there are other tiers: of results of a search, for one */
-
-    if (range == NULL) {
-        return 0;
-    }
-
-    value = json_array_get(range, 0);
-    start = json_is_number(value) ? json_number_value(value) : -1;
-
-    if (!(start >= 0 && start <= (double) CANARY_USAGE_COUNT_MAX)) {
-        canary_error(err, "model", row->name,
-                     "expected tiers of prices with a range of tokens");
-        return -1;
-    }
-
-    json_object_foreach(step, key, value) {
-
-        if (!canary_prices_field(&field, key) || field.above > 0) {
-            continue;
-        }
-
-        field.above = (uint64_t) start;
-
-        if (canary_prices_set(row, &field, value, err) != 0) {
-            return -1;
-        }
-    }
-
-    return 0;
-}
-
-
-/*
- * A rate, and in any order what it is for: _above_<n>[k]_tokens, _priority,
- * _flex.  Zero for all other fields, as those for batches.
- */
-
-static int
-canary_prices_field(canary_price_field_t *field, const char *name)
-{
-    const char                 *next, *p;
-    const canary_rate_name_t   *rate;
-
-    static const canary_str_t   priority = canary_str("_priority");
-    static const canary_str_t   flex = canary_str("_flex");
-
-    field->above = 0;
-    field->tier = CANARY_TIER_STANDARD;
-    p = NULL;
-
-    for (rate = canary_rate_names; rate->name.len > 0; rate++) {
-        p = canary_prices_after(name, rate->name);
-
-        if (p) {
-            break;
-        }
-    }
-
-    if (p == NULL) {
-        return 0;
-    }
-
-    field->rate = rate->rate;
-
-    while (*p != '\0') {
-
-        if ((next = canary_prices_after(p, priority)) != NULL) {
-            field->tier = CANARY_TIER_PRIORITY;
-
-        } else if ((next = canary_prices_after(p, flex)) != NULL) {
-            field->tier = CANARY_TIER_FLEX;
-
-        } else if ((next = canary_prices_above(field, p)) == NULL) {
-            return 0;
-        }
-
-        p = next;
-    }
-
-    return 1;
-}
-
-
-static const char *
-canary_prices_above(canary_price_field_t *field, const char *p)
-{
-    uint64_t                   n;
-
-    static const canary_str_t  above = canary_str("_above_");
-    static const canary_str_t  tokens = canary_str("_tokens");
-
-    p = canary_prices_after(p, above);
-
-    if (p == NULL) {
-        return NULL;
-    }
-
-    for (n = 0; *p >= '0' && *p <= '9'; p++) {
-        n = n * 10 + (uint64_t) (*p - '0');
-
-        if (n > CANARY_USAGE_COUNT_MAX) {
-            return NULL;
-        }
-    }
-
-    if (*p == 'k') {
-        n *= 1000;
-        p++;
-    }
-
-    field->above = n;
-
-    return n > 0 ? canary_prices_after(p, tokens) : NULL;
-}
-
-
-/* What follows the prefix, or NULL. */
-
-static const char *
-canary_prices_after(const char *p, canary_str_t prefix)
-{
-    return strncmp(p, prefix.data, prefix.len) == 0 ? p + prefix.len : NULL;
-}
-
-
 static void
 canary_prices_add(canary_prices_t *prices, const canary_price_row_t *row)
 {
@@ -561,7 +214,8 @@ canary_prices_add(canary_prices_t *prices, const canary_price_row_t *row)
     price->start = (uint32_t) prices->names_len;
     price->len = (uint32_t) row->name.len;
     price->hash = hash;
-    price->provider = row->provider;
+    price->provider = row->provider.data ? canary_prices_hash(row->provider)
+                                         : 0;
     price->band = (uint32_t) prices->bands_len;
     price->bands = row->bands;
 
@@ -611,29 +265,11 @@ canary_prices_reason(const canary_prices_t *prices)
 }
 
 
-/*
- * Cached input without a rate of its own costs what other input costs, an
- * hour in the cache at least what five minutes cost, and reasoning what
- * other output costs.
- */
-
 canary_priced_e
 canary_prices_cost(const canary_prices_t *prices, const canary_usage_t *usage,
     double *usd)
 {
-    double                 cost, rate[CANARY_RATES];
-    uint64_t               tokens[CANARY_RATES];
-    unsigned               i;
     const canary_price_t  *price;
-
-    static const canary_rate_e  instead[CANARY_RATES] = {
-        CANARY_RATE_INPUT,
-        CANARY_RATE_OUTPUT,
-        CANARY_RATE_OUTPUT,
-        CANARY_RATE_INPUT,
-        CANARY_RATE_INPUT,
-        CANARY_RATE_CACHE_WRITE
-    };
 
     if (usage->state == CANARY_USAGE_MALFORMED) {
         return CANARY_UNPRICED_MALFORMED;
@@ -653,6 +289,33 @@ canary_prices_cost(const canary_prices_t *prices, const canary_usage_t *usage,
         return CANARY_UNPRICED_UNKNOWN;
     }
 
+    return canary_prices_sum(prices, price, usage, usd);
+}
+
+
+/*
+ * Cached input without a rate of its own costs what other input costs, an
+ * hour in the cache at least what five minutes cost, and reasoning what
+ * other output costs.
+ */
+
+static canary_priced_e
+canary_prices_sum(const canary_prices_t *prices, const canary_price_t *price,
+    const canary_usage_t *usage, double *usd)
+{
+    double     cost, rate[CANARY_RATES];
+    uint64_t   tokens[CANARY_RATES];
+    unsigned   i;
+
+    static const canary_rate_e  instead[CANARY_RATES] = {
+        CANARY_RATE_INPUT,
+        CANARY_RATE_OUTPUT,
+        CANARY_RATE_OUTPUT,
+        CANARY_RATE_INPUT,
+        CANARY_RATE_INPUT,
+        CANARY_RATE_CACHE_WRITE
+    };
+
     tokens[CANARY_RATE_INPUT] = usage->input - usage->cache_read
                                 - usage->cache_write - usage->cache_write_1h;
     tokens[CANARY_RATE_OUTPUT] = usage->output - usage->reasoning;
@@ -671,13 +334,15 @@ canary_prices_cost(const canary_prices_t *prices, const canary_usage_t *usage,
             rate[i] = rate[instead[i]];
         }
 
-        if (tokens[i] > 0 && rate[i] < 0) {
+        if (tokens[i] == 0) {
+            continue;
+        }
+
+        if (rate[i] < 0) {
             return CANARY_UNPRICED_RATE;
         }
 
-        if (tokens[i] > 0) {
-            cost += (double) tokens[i] * rate[i];
-        }
+        cost += (double) tokens[i] * rate[i];
     }
 
     *usd = cost;

@@ -16,13 +16,6 @@
 #include "usage.h"
 
 
-/*
- * USD for one token; the dearest model there is takes 0.0006.  Rates beyond
- * are mistakes, as when a price for a million tokens was put in.
- */
-
-#define CANARY_RATE_MAX  0.01
-
 /* Bytes of JSON that are read; LiteLLM's own file has 1.6 million. */
 
 #define CANARY_PRICES_MAX  CANARY_RECORD_MAX

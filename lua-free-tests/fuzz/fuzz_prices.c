@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 #include "fuzz.h"
+#include "price_row.h"
 #include "prices.h"
 
 
