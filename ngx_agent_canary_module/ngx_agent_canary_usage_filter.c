@@ -9,6 +9,10 @@
 #include "ngx_agent_canary_tally.h"
 
 
+/* between two hints in the log, in milliseconds */
+#define NGX_AGENT_CANARY_HINT_INTERVAL  60000
+
+
 struct ngx_agent_canary_answer_s {
     canary_usage_reader_t  reader;
     canary_usage_t         usage;
@@ -157,13 +161,13 @@ ngx_agent_canary_usage_encoded(ngx_http_request_t *r)
 static void
 ngx_agent_canary_usage_compressed(ngx_http_request_t *r)
 {
-    static time_t  told;
+    static ngx_msec_t  next;
 
-    if (ngx_time() - told < 60) {
+    if (next && (ngx_msec_int_t) (ngx_current_msec - next) < 0) {
         return;
     }
 
-    told = ngx_time();
+    next = ngx_current_msec + NGX_AGENT_CANARY_HINT_INTERVAL;
 
     ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
                   "agent_canary_usage cannot read an answer with "
