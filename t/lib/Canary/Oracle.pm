@@ -6,10 +6,9 @@ use strict;
 use warnings;
 
 use Exporter qw(import);
-use File::Path qw(make_path);
 use IPC::Open2;
 
-use Canary::Util qw(command_output root);
+use Canary::Util qw(helper);
 
 our @EXPORT_OK = qw(arms bucket buckets users xxh3);
 
@@ -20,25 +19,10 @@ sub users {
 }
 
 
-# Builds the helper once; tests that run at the same time may all try.
-sub helper {
-    my $helper = root() . '/build/t/xxh3';
-    my $source = root() . '/t/util/xxh3.c';
-
-    return $helper if -x $helper && -M $helper <= -M $source;
-
-    make_path(root() . '/build/t');
-    my ($text, $status) = command_output('cc', '-O1', '-Wall', '-o',
-                                         "$helper.$$", $source, '-lxxhash');
-    die "cannot build $helper:\n$text" if $status;
-    rename "$helper.$$", $helper or die "rename: $!";
-    return $helper;
-}
-
-
 sub hashes {
     my ($salt, @keys) = @_;
-    my $pid = open2(my $out, my $in, helper(), (defined $salt ? $salt : ()));
+    my $pid = open2(my $out, my $in, helper('xxh3.c', 'xxh3', '-lxxhash'),
+                    (defined $salt ? $salt : ()));
 
     # a second process writes, so that full pipes cannot stop both ends
     my $writer = fork;

@@ -14,8 +14,8 @@ use File::Spec;
 use IO::Socket::INET;
 use Time::HiRes qw(time);
 
-our @EXPORT_OK = qw(certificate command_output free_port pause root slow slurp
-                    spew wait_until);
+our @EXPORT_OK = qw(certificate command_output free_port helper pause root
+                    slow slurp spew wait_until);
 
 my $root = File::Spec->rel2abs(dirname(__FILE__) . '/../../..');
 $root =~ s{/t/lib/Canary/\.\./\.\./\.\.$}{};
@@ -61,6 +61,24 @@ sub command_output {
     my $text = <$out> // '';
     close $out;
     return wantarray ? ($text, $?) : $text;
+}
+
+
+# Builds a helper of t/util once, with what cc needs for it; tests that run at
+# the same time may all try.
+sub helper {
+    my ($source, $name, @options) = @_;
+    my $helper = root() . "/build/t/$name";
+    $source = root() . "/t/util/$source";
+
+    return $helper if -x $helper && -M $helper <= -M $source;
+
+    make_path(root() . '/build/t');
+    my ($text, $status) = command_output('cc', '-O1', '-Wall', '-o',
+                                         "$helper.$$", $source, @options);
+    die "cannot build $helper:\n$text" if $status;
+    rename "$helper.$$", $helper or die "rename: $!";
+    return $helper;
 }
 
 
