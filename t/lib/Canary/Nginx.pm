@@ -22,13 +22,14 @@ sub module {
 }
 
 
-# new(dir => ..., workers => 1, user => ..., main => ..., http => ...,
-#     server => ..., level => 'info')
+# new(dir => ..., workers => 1, connections => 512, user => ..., main => ...,
+#     http => ..., server => ..., level => 'info')
 sub new {
     my ($class, %how) = @_;
-    my $self = bless { workers => 1, main => '', http => '', server => '',
-                       level => 'info', name => 'nginx', binary => binary(),
-                       allowed => [], %how }, $class;
+    my $self = bless { workers => 1, connections => 512, main => '',
+                       http => '', server => '', level => 'info',
+                       name => 'nginx', binary => binary(), allowed => [],
+                       %how }, $class;
 
     $self->{home} //= "$self->{dir}/$self->{name}";
     mkdir $self->{home};
@@ -76,7 +77,7 @@ load_module $module;
 $globals
 $self->{main}
 events {
-    worker_connections 512;
+    worker_connections $self->{connections};
 }
 http {
     access_log off;
