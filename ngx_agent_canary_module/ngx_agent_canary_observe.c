@@ -244,14 +244,18 @@ ngx_agent_canary_observe_fate(ngx_http_request_t *r,
  * nginx logs an answer that broke off after its header as a success, and
  * calls the request complete.  What tells is how the upstream was left: an
  * answer is whole when its length was reached, or when the connection was
- * closed at the end of one that has none.
+ * closed at the end of one that has none.  FastCGI tells the end by a record
+ * of its own.
  */
 
 static ngx_uint_t
 ngx_agent_canary_observe_broken(ngx_http_request_t *r, ngx_uint_t last)
 {
+    ngx_uint_t            closed;
     ngx_event_pipe_t     *p;
     ngx_http_upstream_t  *u;
+
+    static ngx_str_t  fastcgi = ngx_string("fastcgi://");
 
     /* of somebody else, who came after the arm */
 
@@ -261,14 +265,19 @@ ngx_agent_canary_observe_broken(ngx_http_request_t *r, ngx_uint_t last)
 
     u = r->upstream;
 
+    closed = u->schema.len != fastcgi.len
+             || ngx_memcmp(u->schema.data, fastcgi.data, fastcgi.len) != 0;
+
     if (u->buffering) {
         p = u->pipe;
 
-        if (p->upstream_done || (p->upstream_eof && p->length == -1)) {
+        if (p->upstream_done
+            || (p->upstream_eof && p->length == -1 && closed))
+        {
             return 0;
         }
 
-    } else if (u->length <= 0) {
+    } else if (u->length == 0 || (u->length == -1 && closed)) {
         return 0;
     }
 
