@@ -52,8 +52,10 @@ sub set {
 
 # -- other protocols ----------------------------------------------------------
 
-# start_cgi(protocol => fastcgi|scgi|uwsgi, dir => ..., name => ...): a server
-# that answers every request with its name.
+# start_cgi(protocol => fastcgi|scgi|uwsgi, dir => ..., name => ...,
+#           body => bytes, cut => 1)
+# A server that answers every request with its name and a body, or breaks off
+# before the end of that.
 sub start_cgi {
     my ($class, %how) = @_;
     my $name = "$how{protocol}-$how{name}";
@@ -61,6 +63,8 @@ sub start_cgi {
     my $listener = IO::Socket::UNIX->new(Local => $self->{path}, Listen => 16)
         or die "cannot listen on $self->{path}: $!";
     my $serve = $class->can("serve_$how{protocol}");
+    my $body = $how{body} // '';
+    my $length = length($body) + ($how{cut} ? 100 : 0);
 
     $self->{process} = spawn($name, code => sub {
         while (my $client = $listener->accept) {
@@ -68,7 +72,8 @@ sub start_cgi {
                 local $SIG{ALRM} = sub { die "too slow\n" };
                 alarm 5;
                 $serve->($client, "Status: 200 OK\r\nX-Agent: $how{name}\r\n"
-                                  . "Content-Length: 0\r\n\r\n");
+                         . "Content-Length: $length\r\n\r\n$body",
+                         $how{cut});
             };
             alarm 0;
             close $client;
@@ -94,7 +99,7 @@ sub read_bytes {
 
 # Records until the empty one of type 5 (FCGI_STDIN) that ends a request.
 sub serve_fastcgi {
-    my ($client, $answer) = @_;
+    my ($client, $answer, $cut) = @_;
     my $id;
 
     while (1) {
@@ -105,8 +110,11 @@ sub serve_fastcgi {
         last if $type == 5 && !$length;
     }
 
-    syswrite $client, pack('CCnnCC', 1, 6, $id, length $answer, 0, 0) . $answer
-        . pack('CCnnCC', 1, 6, $id, 0, 0, 0)
+    syswrite $client, pack('CCnnCC', 1, 6, $id, length $answer, 0, 0)
+        . $answer;
+    return if $cut;
+
+    syswrite $client, pack('CCnnCC', 1, 6, $id, 0, 0, 0)
         . pack('CCnnCCNCCCC', 1, 3, $id, 8, 0, 0, 0, 0, 0, 0, 0);
 }
 
