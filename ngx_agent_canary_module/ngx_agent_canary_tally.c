@@ -282,9 +282,10 @@ ngx_agent_canary_tally_add(ngx_agent_canary_sum_t *sum, ngx_uint_t arm,
         sum->decisions[arm][reason] += counted->decisions[reason];
     }
 
+    sum->superseded[arm] += counted->superseded;
+
     if (alive) {
         sum->in_flight[arm] += counted->in_flight;
-        sum->superseded[arm] += counted->superseded;
     }
 
     if ((ngx_msec_int_t) (counted->touched - sum->touched) > 0) {

@@ -711,6 +711,8 @@ ok(wait_until(10, sub { superseded() == 1 }), 'one is beyond its deadline');
 close $_ for @began;
 ok(wait_until(5, sub { superseded() == 2 }), 'and the other one ends');
 $ledger->check('they are no evidence of a later epoch');
+ok($nginx->reload, 'a reload');
+is(superseded(), 2, 'which forgets none of them');
 
 $redis->flag('second', percent => 1);
 ok(wait_until(5, sub { grep { $_ eq 'second' } scrape() }),
