@@ -14,10 +14,15 @@
 /* USD: a single request above this is a mistake of whoever reports it */
 #define NGX_AGENT_CANARY_COST_MAX      1000000
 
+/* digits: no double needs more */
+#define NGX_AGENT_CANARY_COST_EXPONENT  3
+
 
 static ngx_int_t ngx_agent_canary_cost_reported(ngx_agent_canary_ctx_t *ctx,
     double *usd);
 static ngx_int_t ngx_agent_canary_cost_parse(canary_str_t text, double *usd);
+static ngx_int_t ngx_agent_canary_cost_exponent(canary_str_t text,
+    double *usd);
 static ngx_int_t ngx_agent_canary_cost_priced(
     ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_ctx_t *ctx,
     double *usd);
@@ -91,6 +96,8 @@ ngx_agent_canary_cost_reported(ngx_agent_canary_ctx_t *ctx, double *usd)
 }
 
 
+/* A decimal, which may have an exponent: Python prints 1e-05. */
+
 static ngx_int_t
 ngx_agent_canary_cost_parse(canary_str_t text, double *usd)
 {
@@ -111,7 +118,7 @@ ngx_agent_canary_cost_parse(canary_str_t text, double *usd)
         }
 
         if (ch < '0' || ch > '9') {
-            return NGX_ERROR;
+            break;
         }
 
         if (fraction) {
@@ -127,7 +134,47 @@ ngx_agent_canary_cost_parse(canary_str_t text, double *usd)
         }
     }
 
-    return (text.data[i - 1] == '.') ? NGX_ERROR : NGX_OK;
+    if (i == 0 || text.data[i - 1] == '.') {
+        return NGX_ERROR;
+    }
+
+    text.data += i;
+    text.len -= i;
+
+    return text.len ? ngx_agent_canary_cost_exponent(text, usd) : NGX_OK;
+}
+
+
+/* "e-05", "E+2", "e3" */
+
+static ngx_int_t
+ngx_agent_canary_cost_exponent(canary_str_t text, double *usd)
+{
+    ngx_int_t   n;
+    ngx_uint_t  start, down;
+
+    if (text.data[0] != 'e' && text.data[0] != 'E') {
+        return NGX_ERROR;
+    }
+
+    down = (text.len > 1 && text.data[1] == '-');
+    start = (down || (text.len > 1 && text.data[1] == '+')) ? 2 : 1;
+
+    if (text.len - start > NGX_AGENT_CANARY_COST_EXPONENT) {
+        return NGX_ERROR;
+    }
+
+    n = ngx_atoi((u_char *) text.data + start, text.len - start);
+
+    if (n == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    for (/* void */; n > 0; n--) {
+        *usd = down ? *usd / 10 : *usd * 10;
+    }
+
+    return (*usd > NGX_AGENT_CANARY_COST_MAX) ? NGX_ERROR : NGX_OK;
 }
 
 

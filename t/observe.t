@@ -78,6 +78,11 @@ my %cost = (
     empty => '', text => 'cheap', hex => '0x10', comma => '0,5',
     points => '1.2.3', point => '.5', open => '1.', spaces => '1 2',
     tiny => '0.' . '0' x 300 . '1',
+    python => '1e-05', tenth => '2.5E-1', hundreds => '5e+2', same => '7e00',
+    none => '3e-999', too_much => '1.1e6', infinite => '1e999',
+    digits => '1e-0005', bare => '1e', sign => '1e-', first => 'e5',
+    half => '1e0.5', twice => '1e1e1', signs => '1e--5',
+    late_point => '1.e5',
 );
 $parts{"cost_$_"} = [answer(200, 'fine', "X-Cost: $cost{$_}")] for keys %cost;
 
@@ -421,13 +426,16 @@ like($nginx->log_text, qr/agent_canary_outcome "Denied" is ignored/,
 my %known = (cost_known => 1, cost_unpriced => 0);
 
 # all caps are above these
-for (['zero', 0], ['cents', 0.0125], ['tiny', 0]) {
+for (['zero', 0], ['cents', 0.0125], ['tiny', 0], ['python', 1e-5],
+     ['tenth', 0.25], ['same', 7], ['none', 0])
+{
     my ($name, $usd) = @$_;
     fate('candidate', "/fate/cost_$name", 200, { %known, cost_usd => $usd });
 }
 
 for my $name (qw(negative plus nan inf exponent absurd above empty text hex
-                 comma points point open spaces))
+                 comma points point open spaces too_much infinite digits bare
+                 sign first half twice signs late_point))
 {
     fate('candidate', "/fate/cost_$name", 200, {});
 }
@@ -437,6 +445,7 @@ like($nginx->log_text, qr/agent_canary_cost "nan" is ignored/,
      'a cost that is none is told');
 fate('candidate', '/fate/cost_dollars', 200, { %known, cost_usd => 3 });
 fate('candidate', '/fate/cost_limit', 200, { %known, cost_usd => 1_000_000 });
+fate('candidate', '/fate/cost_hundreds', 200, { %known, cost_usd => 500 });
 
 my $arm = $nginx->flag('fate')->{arms}{candidate};
 ok($arm->{cost_capped_usd} <= 5 * $arm->{cost_cap_usd}
