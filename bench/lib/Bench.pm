@@ -15,7 +15,7 @@ use Canary::Util qw(command_output root slurp);
 
 our @EXPORT_OK = qw(at_least at_most below begin cpu_time descriptors load
                     memory median missed on_cpu output percentile program
-                    say_table slope verdict);
+                    resident say_table slope verdict);
 
 use constant CLOCK_GETTIME => { x86_64 => 228, aarch64 => 113 };
 
@@ -122,21 +122,23 @@ sub slope {
 
 # -- processes ----------------------------------------------------------------
 
-# The helper of that name, built when a source is newer.  rules: what it uses
-# of canary/, by name; it is compiled as that is shipped then.
+# The helper of that name, built when a source is newer.  uses: the sources of
+# the product in it, as "canary/str"; it is compiled as they are shipped then.
 sub program {
-    my ($name, @rules) = @_;
+    my ($name, @uses) = @_;
     my $root = root();
-    my @sources = ("$root/bench/$name.c", map { "$root/canary/$_.c" } @rules);
-    my @headers = @rules ? glob "$root/canary/*.h" : ();
-    my @flags = @rules ? ('-O3', '-flto', "-I$root/canary") : '-O2';
+    my @sources = ("$root/bench/$name.c", map { "$root/$_.c" } @uses);
+    my @headers = @uses ? glob "$root/canary/*.h $root/sidecar/*.h" : ();
+    my @flags = @uses ? ('-O3', '-flto', "-I$root/canary", "-I$root/sidecar")
+              : ('-O2');
+    my @libraries = @uses ? ('-ljansson', '-lm') : ('-lm');
     my $binary = "$dir/$name";
 
     make_path($dir);
 
     if (!-e $binary || grep { -M $binary > -M } @sources, @headers) {
         my ($text, $status) = command_output($ENV{CC} // 'cc', '-std=gnu11',
-            @flags, '-Wall', '-Wextra', '-o', $binary, @sources, '-lm');
+            @flags, '-Wall', '-Wextra', '-o', $binary, @sources, @libraries);
         die "cannot build $name:\n$text" if $status;
     }
 
@@ -189,9 +191,15 @@ sub cpu_time {
 
 
 # Kilobytes of the process that no file and no other process backs.
-sub memory {
-    my ($pid) = @_;
-    my ($kb) = (slurp("/proc/$pid/status") // '') =~ /^RssAnon:\s+(\d+) kB/m
+sub memory { return kilobytes($_[0], 'RssAnon') }
+
+# All that is in memory of it.
+sub resident { return kilobytes($_[0], 'VmRSS') }
+
+
+sub kilobytes {
+    my ($pid, $of) = @_;
+    my ($kb) = (slurp("/proc/$pid/status") // '') =~ /^$of:\s+(\d+) kB/m
         or die "cannot read the memory of $pid\n";
 
     return $kb;

@@ -35,7 +35,8 @@ use constant {
 # Streams of text whose events do not bring usage, each of them.
 my %text = map { $_ => 1 } qw(chat.sse messages.sse responses.sse);
 
-my @rules = qw(needle str stream usage usage_document);
+my @reader = map { "canary/$_" }
+    qw(needle str stream usage usage_document);
 
 
 sub run {
@@ -102,7 +103,7 @@ sub event_by_event {
     for my $times (1, 1 + READINGS) {
         my $out = "$dir/$name.$times";
         my ($text, $status) = command_output('valgrind', '--tool=callgrind',
-            "--callgrind-out-file=$out", program('usage', @rules),
+            "--callgrind-out-file=$out", program('usage', @reader),
             "$dir/answers/$name", $type, 0, $times);
 
         die "callgrind failed:\n$text" if $status;
