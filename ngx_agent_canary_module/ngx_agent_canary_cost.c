@@ -5,6 +5,7 @@
 
 
 #include "ngx_agent_canary_cost.h"
+#include "ngx_agent_canary_observe.h"
 #include "ngx_agent_canary_usage_filter.h"
 
 
@@ -34,7 +35,7 @@ static double ngx_agent_canary_cost_cap(ngx_agent_canary_main_conf_t *mcf,
 
 ngx_agent_canary_aside void
 ngx_agent_canary_cost(ngx_agent_canary_main_conf_t *mcf,
-    ngx_agent_canary_ctx_t *ctx, canary_tally_t *t)
+    ngx_agent_canary_ctx_t *ctx, ngx_uint_t last, canary_tally_t *t)
 {
     double           usd;
     ngx_int_t        rc;
@@ -48,8 +49,9 @@ ngx_agent_canary_cost(ngx_agent_canary_main_conf_t *mcf,
         canary_tally_tokens(t, usage->input, usage->output);
     }
 
-    rc = ctx->conf->cost ? ngx_agent_canary_cost_reported(ctx, &usd)
-                         : NGX_DECLINED;
+    rc = (ctx->conf->cost
+          && !ngx_agent_canary_observe_after(ctx->request, last))
+         ? ngx_agent_canary_cost_reported(ctx, &usd) : NGX_DECLINED;
 
     if (rc == NGX_DECLINED) {
         rc = ngx_agent_canary_cost_priced(mcf, ctx, &usd);

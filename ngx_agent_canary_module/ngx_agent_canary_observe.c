@@ -15,8 +15,7 @@ static void ngx_agent_canary_observe_end(ngx_http_request_t *r,
     ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_ctx_t *ctx,
     ngx_agent_canary_ctx_t *next);
 static void ngx_agent_canary_observe_fate(ngx_http_request_t *r,
-    ngx_agent_canary_ctx_t *ctx, ngx_agent_canary_ctx_t *next,
-    canary_tally_t *t);
+    ngx_agent_canary_ctx_t *ctx, ngx_uint_t last, canary_tally_t *t);
 static uint64_t *ngx_agent_canary_observe_attempts(
     ngx_agent_canary_ctx_t *ctx, ngx_uint_t last, canary_tally_t *t);
 static ngx_agent_canary_aside uint64_t *ngx_agent_canary_observe_error(
@@ -27,7 +26,8 @@ static uint64_t *ngx_agent_canary_observe_counter(
 static ngx_uint_t ngx_agent_canary_observe_broken(ngx_http_request_t *r,
     ngx_uint_t last);
 static ngx_agent_canary_aside void ngx_agent_canary_observe_told(
-    ngx_http_request_t *r, ngx_agent_canary_ctx_t *ctx, canary_tally_t *t);
+    ngx_http_request_t *r, ngx_agent_canary_ctx_t *ctx, ngx_uint_t last,
+    canary_tally_t *t);
 static void ngx_agent_canary_observe_outcome(ngx_agent_canary_ctx_t *ctx,
     canary_tally_t *t);
 
@@ -169,6 +169,7 @@ ngx_agent_canary_observe_end(ngx_http_request_t *r,
     ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_ctx_t *ctx,
     ngx_agent_canary_ctx_t *next)
 {
+    ngx_uint_t       last;
     canary_tally_t  *t;
 
     t = ngx_agent_canary_observe_tally(mcf, ctx);
@@ -188,9 +189,11 @@ ngx_agent_canary_observe_end(ngx_http_request_t *r,
 
 #endif
 
+    last = ngx_agent_canary_observe_last(ctx, next);
+
     if (!ctx->expired) {
         t->requests++;
-        ngx_agent_canary_observe_fate(r, ctx, next, t);
+        ngx_agent_canary_observe_fate(r, ctx, last, t);
     }
 
     if (ctx->answer == NULL && ctx->conf->cost == NULL) {
@@ -198,7 +201,7 @@ ngx_agent_canary_observe_end(ngx_http_request_t *r,
         return;
     }
 
-    ngx_agent_canary_cost(mcf, ctx, t);
+    ngx_agent_canary_cost(mcf, ctx, last, t);
 }
 
 
@@ -206,13 +209,9 @@ ngx_agent_canary_observe_end(ngx_http_request_t *r,
 
 static void
 ngx_agent_canary_observe_fate(ngx_http_request_t *r,
-    ngx_agent_canary_ctx_t *ctx, ngx_agent_canary_ctx_t *next,
-    canary_tally_t *t)
+    ngx_agent_canary_ctx_t *ctx, ngx_uint_t last, canary_tally_t *t)
 {
-    uint64_t    *error;
-    ngx_uint_t   last;
-
-    last = ngx_agent_canary_observe_last(ctx, next);
+    uint64_t  *error;
 
     error = ngx_agent_canary_observe_attempts(ctx, last, t);
 
@@ -235,7 +234,7 @@ ngx_agent_canary_observe_fate(ngx_http_request_t *r,
     }
 
     if (ctx->conf->usage || ctx->conf->outcome) {
-        ngx_agent_canary_observe_told(r, ctx, t);
+        ngx_agent_canary_observe_told(r, ctx, last, t);
     }
 }
 
@@ -259,7 +258,9 @@ ngx_agent_canary_observe_broken(ngx_http_request_t *r, ngx_uint_t last)
 
     /* of somebody else, who came after the arm */
 
-    if (r->upstream_states == NULL || last < r->upstream_states->nelts) {
+    if (r->upstream_states == NULL
+        || ngx_agent_canary_observe_after(r, last))
+    {
         return 0;
     }
 
@@ -289,7 +290,7 @@ ngx_agent_canary_observe_broken(ngx_http_request_t *r, ngx_uint_t last)
 
 static void
 ngx_agent_canary_observe_told(ngx_http_request_t *r,
-    ngx_agent_canary_ctx_t *ctx, canary_tally_t *t)
+    ngx_agent_canary_ctx_t *ctx, ngx_uint_t last, canary_tally_t *t)
 {
     canary_usage_t  *usage;
 
@@ -304,6 +305,10 @@ ngx_agent_canary_observe_told(ngx_http_request_t *r,
         && r->headers_out.status < NGX_HTTP_SPECIAL_RESPONSE)
     {
         t->errors_in_band++;
+        return;
+    }
+
+    if (ngx_agent_canary_observe_after(ctx->request, last)) {
         return;
     }
 
@@ -345,6 +350,13 @@ ngx_agent_canary_observe_last(ngx_agent_canary_ctx_t *ctx,
     }
 
     return last;
+}
+
+
+ngx_uint_t
+ngx_agent_canary_observe_after(ngx_http_request_t *r, ngx_uint_t last)
+{
+    return r->upstream_states && last < r->upstream_states->nelts;
 }
 
 

@@ -43,6 +43,14 @@ canary_tally_t *ngx_agent_canary_observe_tally(
 ngx_uint_t ngx_agent_canary_observe_last(ngx_agent_canary_ctx_t *ctx,
     ngx_agent_canary_ctx_t *next);
 
+/*
+ * Whether somebody came after them: the headers and the body that there are
+ * now are those of the last one, and say nothing of the arm.
+ */
+
+ngx_uint_t ngx_agent_canary_observe_after(ngx_http_request_t *r,
+    ngx_uint_t last);
+
 /* In the postconfiguration: the log phase. */
 
 ngx_int_t ngx_agent_canary_observe_init(ngx_conf_t *cf);

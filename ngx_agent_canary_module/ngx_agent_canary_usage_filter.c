@@ -6,6 +6,7 @@
 
 
 #include "ngx_agent_canary_usage_filter.h"
+#include "ngx_agent_canary_observe.h"
 #include "ngx_agent_canary_tally.h"
 
 
@@ -93,6 +94,13 @@ ngx_agent_canary_usage_header_filter(ngx_http_request_t *r)
     ctx = ngx_agent_canary_usage_ctx(r);
 
     if (ctx == NULL || ctx->answer || r->header_only) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    if (ctx->arm
+        && ngx_agent_canary_observe_after(ctx->request,
+                                   ngx_agent_canary_observe_last(ctx, NULL)))
+    {
         return ngx_http_next_header_filter(r);
     }
 

@@ -134,6 +134,9 @@ my %location = (
     fallback => 'proxy_intercept_errors on; error_page 418 500 = @other;',
     lost => 'proxy_intercept_errors on; error_page 418 = @lost;'
             . ' error_page 404 = @torn;',
+    (map { ("then_$_" => 'proxy_intercept_errors on;'
+                         . " error_page 418 = \@then_$_;") }
+         qw(denied paid)),
     again => 'proxy_intercept_errors on; error_page 404 = @again;',
     after => 'post_action @lost;',
     mirrored => 'mirror /mirror;',
@@ -180,6 +183,11 @@ $story->{server} = join('', map { place($_, $both, $location{$_}) }
         location = /sorry { return 200 "sorry"; }
         location @other { proxy_pass http://b; }
         location @lost { rewrite ^ /broken break; proxy_pass http://b; }
+        location @then_denied {
+            rewrite ^ /said_denied break;
+            proxy_pass http://b;
+        }
+        location @then_paid { rewrite ^ /cost_cents break; proxy_pass http://b; }
         location @torn { rewrite ^ /cut break; proxy_pass http://b; }
 
         # the arm once more
@@ -417,6 +425,7 @@ fate('candidate', '/fate/said_escalated', 200, { escalated => 1 });
 fate('candidate', '/fate/refused', 403, { denied => 1 });
 fate('candidate', "/fate/said_$_", 200, {}) for qw(Denied ok nothing garbage);
 fate('candidate', '/none/said_denied', 200, {});
+fate('candidate', '/then_denied/teapot', 200, {});
 like($nginx->log_text, qr/agent_canary_outcome "Denied" is ignored/,
      'a word that is none is told');
 
@@ -441,6 +450,7 @@ for my $name (qw(negative plus nan inf exponent absurd above empty text hex
 }
 
 fate('candidate', '/none/cost_cents', 200, {});
+fate('candidate', '/then_paid/teapot', 200, {});
 like($nginx->log_text, qr/agent_canary_cost "nan" is ignored/,
      'a cost that is none is told');
 fate('candidate', '/fate/cost_dollars', 200, { %known, cost_usd => 3 });

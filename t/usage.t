@@ -252,6 +252,14 @@ $story->{server} .= <<'END';
                          baseline=grpc candidate=grpc;
             grpc_pass grpc://agent_canary;
         }
+        location /fallen/ {
+            agent_canary usage key=$http_x_user_id
+                         baseline=script candidate=script;
+            proxy_pass http://agent_canary;
+            proxy_intercept_errors on;
+            error_page 400 = /fallen/then/chat.whole;
+            location /fallen/then/ { proxy_pass http://script; }
+        }
         location /grpc_off/ {
             agent_canary usage key=$http_x_user_id
                          baseline=grpc candidate=grpc;
@@ -295,6 +303,10 @@ for my $name (sort keys %body) {
 }
 
 passes('off', 'chat.whole', $body{chat}[1]);
+
+
+# another one answers instead
+passes('fallen', 'refused', $body{chat}[1]);
 
 
 # -- gRPC ---------------------------------------------------------------------
