@@ -493,26 +493,27 @@ canaryd_peers_entry(canaryd_exchange_t *e, canary_str_t name,
 }
 
 
-/* A zeroed peer; above the limit one that was not heard of for long. */
+/*
+ * A zeroed peer; above the limit in the place of one that has left the index.
+ * If any other made room, those of a longer index would push each other out,
+ * and be new each time: none of them would ever be found to be gone.
+ */
 
 static canaryd_peer_t *
 canaryd_peers_room(canaryd_exchange_t *e)
 {
-    unsigned         i, oldest;
+    unsigned         i;
     canaryd_peer_t  *peer;
 
     if (e->npeer == CANARYD_PEERS_MAX) {
-        oldest = 0;
+        for (i = 0; i < e->npeer && e->peer[i].told[0]; i++) { /* void */ }
 
-        for (i = 1; i < e->npeer; i++) {
-            if (e->peer[i].heard < e->peer[oldest].heard) {
-                oldest = i;
-            }
+        if (i == e->npeer) {
+            return NULL;
         }
 
-        free(e->peer[oldest].version);
-
-        peer = &e->peer[oldest];
+        peer = &e->peer[i];
+        free(peer->version);
         memset(peer, 0, sizeof(canaryd_peer_t));
 
         return peer;
