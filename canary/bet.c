@@ -127,7 +127,7 @@ canary_bet_feed(canary_bet_t *bet, const canary_claim_t *claim,
     }
 
     bet->age += bet->open.age;
-    canary_bet_drop(bet);
+    memset(&bet->open, 0, sizeof(canary_seen_t));
 
     if (before > 0) {
         bet->rise *= canary_bet_evidence(bet) / before;
@@ -143,6 +143,7 @@ void
 canary_bet_drop(canary_bet_t *bet)
 {
     memset(&bet->open, 0, sizeof(canary_seen_t));
+    bet->rise = 1;
 }
 
 
@@ -366,10 +367,12 @@ canary_bet_proof(const canary_bet_t *bet)
 }
 
 
+/* What was won and not bet again since is old news. */
+
 int
 canary_bet_rising(const canary_bet_t *bet)
 {
-    return bet->rise >= CANARY_RISE;
+    return bet->rise >= CANARY_RISE && bet->open.age <= CANARY_BLOCK_AGE;
 }
 
 

@@ -94,7 +94,8 @@ double canary_bet_proof(const canary_bet_t *bet);
 
 /*
  * Non-zero while the evidence is rising: what it won since it was lowest, as a
- * factor, which drops to 1 when all of it is lost again (Page's CUSUM).
+ * factor, which drops to 1 when all of it is lost again (Page's CUSUM).  It is
+ * over ten seconds after the last bet.
  */
 
 int canary_bet_rising(const canary_bet_t *bet);

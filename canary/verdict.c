@@ -62,6 +62,8 @@ static double *canary_verdict_histogram(canary_verdict_state_t *state,
 static double canary_metric_tail(canary_metric_e metric);
 static double canary_rule_evidence(const canary_rule_t *rule,
     const canary_rule_state_t *state);
+static int canary_rule_rising(const canary_rule_t *rule,
+    const canary_rule_state_t *state);
 static unsigned canary_guardrails_tests(const canary_guardrails_t *g);
 
 
@@ -69,6 +71,7 @@ void
 canary_verdict_tick(canary_verdict_t *v, const canary_tally_t *candidate,
     const canary_tally_t *baseline, double dt, canary_ruling_t *ruling)
 {
+    int               over;
     uint32_t          i;
     canary_tally_t    arm[CANARY_ARMS];
     canary_hearing_t  h;
@@ -90,16 +93,18 @@ canary_verdict_tick(canary_verdict_t *v, const canary_tally_t *candidate,
         h.rule = &v->guardrails.rules[i];
         h.state = &v->state.rule[i];
 
-        if (canary_verdict_hear(&h, &arm[CANARY_ARM_CANDIDATE],
-                                &arm[CANARY_ARM_BASELINE])
-            && !ruling->trip)
-        {
+        over = canary_verdict_hear(&h, &arm[CANARY_ARM_CANDIDATE],
+                                   &arm[CANARY_ARM_BASELINE]);
+
+        if (over && !ruling->trip) {
             ruling->trip = 1;
             canary_verdict_standing(v, i, &ruling->standing);
             canary_verdict_sentence(ruling->sentence, v, &ruling->standing);
         }
 
-        if (canary_bet_rising(&h.state->limit)) {
+        /* of what is over its limit there is no more to be known */
+
+        if (!over && canary_rule_rising(h.rule, h.state)) {
             ruling->rising = 1;
         }
     }
@@ -635,6 +640,19 @@ canary_rule_evidence(const canary_rule_t *rule,
 
     return rule->unless_baseline ? fmin(e, canary_bet_evidence(&state->worse))
                                  : e;
+}
+
+
+/* Of two it is the lesser one that is waited for. */
+
+static int
+canary_rule_rising(const canary_rule_t *rule,
+    const canary_rule_state_t *state)
+{
+    return canary_bet_rising(rule->unless_baseline
+                             && canary_bet_evidence(&state->worse)
+                                < canary_bet_evidence(&state->limit)
+                             ? &state->worse : &state->limit);
 }
 
 

@@ -1076,6 +1076,62 @@ rising_evidence_is_told(void **state)
 }
 
 
+/* What nobody asks for any more, or what is known, needs no haste. */
+
+static void
+rising_evidence_is_old_one_day(void **state)
+{
+    unsigned          i;
+    canary_ruling_t   ruling;
+    canary_verdict_t  v;
+
+    (void) state;
+
+    verdict_of(&v, ERRORS);
+    tick(&v, 3, 3, 20, 0, &ruling);
+    assert_true(ruling.rising);
+
+    for (i = 0; i < 4 * 60; i++) {
+        tick(&v, 0, 0, 20, 0, &ruling);
+    }
+
+    assert_false(ruling.rising);
+
+    tick(&v, 3, 3, 20, 0, &ruling);
+    assert_true(ruling.rising);
+
+    for (i = 0; i < 100; i++) {
+        tick(&v, 5, 5, 20, 0, &ruling);
+    }
+
+    assert_true(ruling.trip);
+    assert_false(ruling.rising);
+}
+
+
+/* Both arms fail, for as long as that takes. */
+
+static void
+evidence_of_an_outage_is_not_rising(void **state)
+{
+    unsigned          i;
+    canary_ruling_t   ruling;
+    canary_verdict_t  v;
+
+    (void) state;
+
+    verdict_of(&v, "{\"rules\":[{\"metric\":\"error_rate\",\"max\":0.05,"
+                   "\"unless_baseline\":true}]}");
+
+    for (i = 0; i < 400; i++) {
+        tick(&v, 5, 5, 20, 20, &ruling);
+        assert_false(ruling.trip);
+    }
+
+    assert_false(ruling.rising);
+}
+
+
 static void
 an_error_brings_its_request(void **state)
 {
@@ -1178,6 +1234,8 @@ main(void)
         cmocka_unit_test(trips_are_what_the_standings_say),
         cmocka_unit_test(a_few_bad_events_are_not_enough),
         cmocka_unit_test(rising_evidence_is_told),
+        cmocka_unit_test(rising_evidence_is_old_one_day),
+        cmocka_unit_test(evidence_of_an_outage_is_not_rising),
         cmocka_unit_test(an_error_brings_its_request),
         cmocka_unit_test(no_capital_is_nan),
         cmocka_unit_test(alpha_is_shared)
