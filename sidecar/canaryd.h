@@ -92,7 +92,8 @@ typedef struct {
     pthread_cond_t      saver;
 
     unsigned            stop:1;
-    unsigned            urgent:1;           /* something for Redis now */
+    unsigned            urgent:1;           /* something for Redis now, */
+    unsigned            news:1;             /* or soon */
     canaryd_keys_t      keys;
 
     canaryd_status_t    status;             /* owned by the scraper, but */

@@ -713,7 +713,7 @@ static void
 canaryd_judge_hurry(canaryd_t *d, uint64_t now)
 {
     d->hurry = now + CANARYD_HURRY;
-    d->urgent = 1;
+    d->news = 1;
     (void) pthread_cond_signal(&d->redis);
 }
 

@@ -22,7 +22,7 @@
 #define CANARYD_BACKOFF_MAX  2000
 
 
-static void canaryd_redis_wait(canaryd_t *d, uint64_t when);
+static void canaryd_redis_wait(canaryd_t *d, uint64_t when, uint64_t soon);
 static int canaryd_redis_connect(canaryd_exchange_t *e);
 static int canaryd_redis_find(canaryd_exchange_t *e);
 static void canaryd_redis_turn(canaryd_exchange_t *e);
@@ -35,24 +35,26 @@ static uint64_t canaryd_redis_backoff(uint64_t backoff);
 void *
 canaryd_redis(void *data)
 {
-    uint64_t             start, next, backoff;
+    uint64_t             start, next, soon, backoff;
     canaryd_t           *d = data;
     canaryd_exchange_t   e = { 0 };
 
     e.d = d;
     next = 0;
+    soon = 0;
     backoff = CANARYD_BACKOFF_MIN;
 
     (void) pthread_mutex_lock(&d->lock);
 
     while (!d->stop) {
-        canaryd_redis_wait(d, next);
+        canaryd_redis_wait(d, next, soon);
 
         if (d->stop) {
             break;
         }
 
         d->urgent = 0;
+        d->news = 0;
         (void) pthread_mutex_unlock(&d->lock);
 
         start = canaryd_now();
@@ -63,8 +65,9 @@ canaryd_redis(void *data)
 
         if (e.link.reader) {
             backoff = CANARYD_BACKOFF_MIN;
-            next = canaryd_now();
-            next += CANARYD_PAUSE * (next - start);
+            soon = canaryd_now();
+            soon += CANARYD_PAUSE * (soon - start);
+            next = soon;
 
             if (next < start + d->options.interval) {
                 next = start + d->options.interval;
@@ -76,6 +79,7 @@ canaryd_redis(void *data)
             next = canaryd_now() + canaryd_redis_backoff(backoff);
             backoff = backoff * 2 < CANARYD_BACKOFF_MAX
                       ? backoff * 2 : CANARYD_BACKOFF_MAX;
+            soon = next;
         }
 
         (void) pthread_mutex_lock(&d->lock);
@@ -89,11 +93,21 @@ canaryd_redis(void *data)
 }
 
 
+/* News do not wait for the next turn, but for a Redis that is slow, or away. */
+
 static void
-canaryd_redis_wait(canaryd_t *d, uint64_t when)
+canaryd_redis_wait(canaryd_t *d, uint64_t when, uint64_t soon)
 {
-    while (!d->stop && !d->urgent && canaryd_now() < when) {
-        canaryd_cond_until(&d->redis, &d->lock, when);
+    uint64_t  until;
+
+    for ( ;; ) {
+        until = d->news ? soon : when;
+
+        if (d->stop || d->urgent || canaryd_now() >= until) {
+            return;
+        }
+
+        canaryd_cond_until(&d->redis, &d->lock, until);
     }
 }
 
