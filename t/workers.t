@@ -144,6 +144,7 @@ ok($nginx->reload, 'reload');
 ok(wait_until(10, sub { !old_workers() }), 'no old worker lingers');
 ended('cut', @cut);
 $ledger->check('streams that nginx cuts off are no failures of the arm');
+ok($nginx->reload(main => ''), 'reload without it');
 
 
 # -- all workers at once, and the guard's sums --------------------------------
@@ -200,13 +201,20 @@ is($sidecar->metric(sprintf $metric, 'value'), 0.25 * $counted,
 
 # -- old workers obey ---------------------------------------------------------
 
-# A question that is half sent when its worker grows old.
+# A question that is half sent when its worker grows old, and in its hands: it
+# has asked for the rest.
 my ($unlucky) = grep { $story->expected(50)->{$_} eq 'candidate' } @users;
 my @half = map {
     my $socket = Canary::HTTP::connect_to($nginx->address);
     my $bytes = Canary::HTTP::message('POST', '/v1/chat/completions',
-        '{"messages":[]}', 'X-User-Id' => $unlucky, Connection => 'close');
+        '{"messages":[]}', 'X-User-Id' => $unlucky, Connection => 'close',
+        Expect => '100-continue');
+    my $in = '';
     syswrite $socket, substr $bytes, 0, -5;
+    wait_until(10, sub {
+        sysread $socket, $in, 65_536, length $in;
+        $in =~ s{^HTTP/1.1 100 Continue\r\n\r\n}{};
+    }) or die 'nobody asks for the rest';
     [$socket, substr $bytes, -5];
 } 1 .. 6;
 ok($nginx->reload, 'reload');
