@@ -69,4 +69,41 @@ canary_block_at(uint64_t bits)
 }
 
 
+/* Of a string of JSON: the first quote, backslash or control byte; or end. */
+
+static inline const char *
+canary_block_plain(const char *p, const char *end)
+{
+    unsigned        i;
+    uint64_t        bits;
+    unsigned char   c;
+    canary_block_t  block, hits;
+
+    for (/* void */; end - p >= CANARY_BLOCK; p += CANARY_BLOCK) {
+        block = canary_block(p);
+        hits = (canary_block_t) (block == '"')
+               | (canary_block_t) (block == '\\')
+               | (canary_block_t) (block < 0x20);
+
+        for (i = 0; i < CANARY_BLOCK_WORDS; i++) {
+            bits = canary_block_bits(hits, i);
+
+            if (bits) {
+                return p + i * sizeof(bits) + canary_block_at(bits);
+            }
+        }
+    }
+
+    for (/* void */; p < end; p++) {
+        c = (unsigned char) *p;
+
+        if (c == '"' || c == '\\' || c < 0x20) {
+            break;
+        }
+    }
+
+    return p;
+}
+
+
 #endif /* CANARY_BLOCK_H */

@@ -39,7 +39,6 @@ static void canary_stream_next(canary_stream_t *s, char c);
 static void canary_stream_string(canary_stream_t *s, unsigned key);
 static const char *canary_stream_in_string(canary_stream_t *s, const char *p,
     const char *end);
-static const char *canary_stream_plain(const char *p, const char *end);
 static void canary_stream_string_end(canary_stream_t *s);
 static unsigned canary_stream_find(const canary_stream_t *s);
 static void canary_stream_escape(canary_stream_t *s, char c);
@@ -375,7 +374,7 @@ canary_stream_in_string(canary_stream_t *s, const char *p, const char *end)
     const char  *start;
 
     start = p;
-    p = canary_stream_plain(p, end);
+    p = canary_block_plain(p, end);
 
     if (s->keep) {
         canary_stream_keep(s, start, (size_t) (p - start));
@@ -400,43 +399,6 @@ canary_stream_in_string(canary_stream_t *s, const char *p, const char *end)
     }
 
     return p + 1;
-}
-
-
-/* Returns the first quote, backslash or control byte, or the end. */
-
-static const char *
-canary_stream_plain(const char *p, const char *end)
-{
-    unsigned        i;
-    uint64_t        bits;
-    unsigned char   c;
-    canary_block_t  block, hits;
-
-    for (/* void */; end - p >= CANARY_BLOCK; p += CANARY_BLOCK) {
-        block = canary_block(p);
-        hits = (canary_block_t) (block == '"')
-               | (canary_block_t) (block == '\\')
-               | (canary_block_t) (block < 0x20);
-
-        for (i = 0; i < CANARY_BLOCK_WORDS; i++) {
-            bits = canary_block_bits(hits, i);
-
-            if (bits) {
-                return p + i * sizeof(bits) + canary_block_at(bits);
-            }
-        }
-    }
-
-    for (/* void */; p < end; p++) {
-        c = (unsigned char) *p;
-
-        if (c == '"' || c == '\\' || c < 0x20) {
-            break;
-        }
-    }
-
-    return p;
 }
 
 

@@ -12,10 +12,10 @@
 
 static size_t canary_tally_put(char *text, const canary_tally_field_t *field,
     const char *value);
-static int canary_tally_take(char *value, const canary_tally_field_t *field,
-    canary_str_t text);
-static int canary_tally_take_count(char *value, canary_str_t text);
-static int canary_tally_take_sum(char *value, canary_str_t text);
+static const char *canary_tally_take_count(char *value, const char *p,
+    const char *end);
+static const char *canary_tally_take_sum(char *value, const char *p,
+    const char *end);
 static uint64_t canary_tally_more(uint64_t count, uint64_t n);
 static int canary_tally_behind(const canary_tally_t *now,
     const canary_tally_t *before);
@@ -131,36 +131,29 @@ int
 canary_tally_parse(canary_tally_t *t, const canary_tally_field_t *field,
     canary_str_t text)
 {
-    char            values[CANARY_LATENCY_BUCKETS * sizeof(uint64_t)];
-    size_t          i;
-    const char     *comma, *end;
-    canary_str_t    one;
+    char         values[CANARY_LATENCY_BUCKETS * sizeof(uint64_t)];
+    size_t       i;
+    const char  *end, *p;
 
-    if (text.len == 0) {
-        return -1;
-    }
-
+    p = text.data;
     end = text.data + text.len;
-    one.data = text.data;
 
     for (i = 0; i < field->n; i++) {
-        if (one.data > end) {
+
+        if (i > 0 && (p == end || *p++ != ',')) {
             return -1;
         }
 
-        comma = memchr(one.data, ',', (size_t) (end - one.data));
-        one.len = (size_t) ((comma ? comma : end) - one.data);
+        p = field->type == CANARY_TALLY_COUNT
+            ? canary_tally_take_count(values + i * sizeof(uint64_t), p, end)
+            : canary_tally_take_sum(values + i * sizeof(uint64_t), p, end);
 
-        if (canary_tally_take(values + i * sizeof(uint64_t), field, one)
-            != 0)
-        {
+        if (p == NULL) {
             return -1;
         }
-
-        one.data += one.len + 1;
     }
 
-    if (one.data != end + 1) {
+    if (p != end) {
         return -1;
     }
 
@@ -170,74 +163,72 @@ canary_tally_parse(canary_tally_t *t, const canary_tally_field_t *field,
 }
 
 
-static int
-canary_tally_take(char *value, const canary_tally_field_t *field,
-    canary_str_t text)
+/* Both return what follows the number, or NULL when there is none. */
+
+static const char *
+canary_tally_take_count(char *value, const char *p, const char *end)
 {
-    if (text.len == 0 || text.len > CANARY_TALLY_NUMBER_MAX
-        || text.data[0] < '0' || text.data[0] > '9')
-    {
-        return -1;
-    }
-
-    if (field->type == CANARY_TALLY_COUNT) {
-        return canary_tally_take_count(value, text);
-    }
-
-    return canary_tally_take_sum(value, text);
-}
-
-
-static int
-canary_tally_take_count(char *value, canary_str_t text)
-{
-    size_t    i;
-    uint64_t  count, digit;
+    uint64_t     count, digit;
+    const char  *first;
 
     count = 0;
 
-    for (i = 0; i < text.len; i++) {
-        digit = (uint64_t) (unsigned char) text.data[i] - '0';
+    for (first = p; p < end; p++) {
+        digit = (uint64_t) (unsigned char) *p - '0';
 
-        if (digit > 9 || count > (UINT64_MAX - digit) / 10) {
-            return -1;
+        if (digit > 9) {
+            break;
+        }
+
+        if (count > (UINT64_MAX - digit) / 10) {
+            return NULL;
         }
 
         count = count * 10 + digit;
     }
 
+    if (p == first || p - first > CANARY_TALLY_NUMBER_MAX) {
+        return NULL;
+    }
+
     canary_tally_set_count(value, count);
 
-    return 0;
+    return p;
 }
 
 
-static int
-canary_tally_take_sum(char *value, canary_str_t text)
+static const char *
+canary_tally_take_sum(char *value, const char *p, const char *end)
 {
-    char    *end, number[CANARY_TALLY_NUMBER_MAX + 1];
+    char    *rest, number[CANARY_TALLY_NUMBER_MAX + 1];
+    size_t   len;
     double   sum;
-
-    memcpy(number, text.data, text.len);
-    number[text.len] = '\0';
 
     /* a number that begins with a digit, but not a hexadecimal one */
 
-    if (strspn(number, "0123456789.e+-") != text.len) {
-        return -1;
+    for (len = 0; p + len < end && len < CANARY_TALLY_NUMBER_MAX; len++) {
+        if (p[len] == '\0' || strchr("0123456789.e+-", p[len]) == NULL) {
+            break;
+        }
+
+        number[len] = p[len];
     }
 
-    sum = strtod(number, &end);
+    number[len] = '\0';
 
-    if (end != number + text.len
-        || !(sum >= 0 && sum <= CANARY_TALLY_SUM_MAX))
-    {
-        return -1;
+    if (number[0] < '0' || number[0] > '9') {
+        return NULL;
+    }
+
+    sum = strtod(number, &rest);
+
+    if (rest != number + len || !(sum >= 0 && sum <= CANARY_TALLY_SUM_MAX)) {
+        return NULL;
     }
 
     canary_tally_set_sum(value, sum);
 
-    return 0;
+    return p + len;
 }
 
 

@@ -45,6 +45,7 @@ static uint64_t canary_state_check(const canary_verdict_state_t *state,
     uint32_t n);
 static int canary_state_write(char *text, size_t size, size_t *len,
     const canary_verdict_state_t *state, uint32_t n);
+static void canary_state_put_hex(char *text, uint64_t n);
 static int canary_state_read(canary_verdict_state_t *state, uint32_t n,
     canary_reader_t *r);
 static int canary_state_zeros(canary_reader_t *r, size_t *zeros);
@@ -207,11 +208,26 @@ canary_state_write(char *text, size_t size, size_t *len,
             continue;
         }
 
-        *len += (size_t) snprintf(text + *len, CANARY_HEX_LEN + 2,
-                                  " %016" PRIx64, bits);
+        text[(*len)++] = ' ';
+        canary_state_put_hex(text + *len, bits);
+        *len += CANARY_HEX_LEN;
     }
 
     return 0;
+}
+
+
+/* Hundreds of numbers a second, in a sidecar of many flags: no printf(). */
+
+static void
+canary_state_put_hex(char *text, uint64_t n)
+{
+    int  i;
+
+    for (i = CANARY_HEX_LEN - 1; i >= 0; i--) {
+        text[i] = "0123456789abcdef"[n & 0xf];
+        n >>= 4;
+    }
 }
 
 

@@ -1,5 +1,6 @@
 
 #include <string.h>
+#include "block.h"
 #include "reader.h"
 
 
@@ -232,6 +233,11 @@ canaryd_reader_string(canaryd_reader_t *r, canary_str_t *raw)
     }
 
     for (p = r->pos + 1; p < r->end; p++) {
+        p = canary_block_plain(p, r->end);
+
+        if (p == r->end || (unsigned char) *p < ' ') {
+            break;
+        }
 
         if (*p == '"') {
             raw->data = r->pos + 1;
@@ -240,16 +246,10 @@ canaryd_reader_string(canaryd_reader_t *r, canary_str_t *raw)
             return 0;
         }
 
-        if ((unsigned char) *p < ' ') {
+        p = canaryd_reader_escape(p, r->end);
+
+        if (p == NULL) {
             break;
-        }
-
-        if (*p == '\\') {
-            p = canaryd_reader_escape(p, r->end);
-
-            if (p == NULL) {
-                break;
-            }
         }
     }
 

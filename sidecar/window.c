@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include "bytes.h"
 #include "text.h"
 #include "window.h"
 
@@ -65,8 +66,7 @@ static unsigned
 canaryd_window_arm(const canaryd_window_t *w, const canaryd_window_t *before,
     canary_arm_e arm, canaryd_window_pt put, void *data)
 {
-    int                          len;
-    char                         name[CANARYD_FIELD_MAX];
+    char                        *end, name[CANARYD_FIELD_MAX];
     char                         text[CANARY_TALLY_TEXT_MAX];
     size_t                       size;
     unsigned                     n;
@@ -85,13 +85,15 @@ canaryd_window_arm(const canaryd_window_t *w, const canaryd_window_t *before,
             continue;
         }
 
-        len = snprintf(name, sizeof(name), "%s.%s",
-                       canary_arm_names[arm].data, field->name.data);
+        end = canary_put_str(name, canary_arm_names[arm]);
+        *end++ = '.';
+        end = canary_put_str(end, field->name);
+
         size = field->type == CANARY_TALLY_COUNT
                ? canaryd_window_counts(text, field, &w->arm[arm])
                : canary_tally_format(text, field, &w->arm[arm]);
 
-        put(data, (canary_str_t) { (size_t) len, name },
+        put(data, (canary_str_t) { (size_t) (end - name), name },
             (canary_str_t) { size, text });
         n++;
     }
