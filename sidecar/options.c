@@ -118,7 +118,6 @@ const char  canaryd_usage[] =
 "  --webhook URL                 is told of every trip, https or http\n"
 "  --webhook-secret-file FILE    signs what it is told\n"
 "  --listen ADDRESS:PORT         own /metrics and /healthz\n"
-"  --role guard|owner            default guard\n"
 "  --log-format text|json        default text\n"
 "  -t                            check options and files, then exit\n"
 "  --version, --help\n"
