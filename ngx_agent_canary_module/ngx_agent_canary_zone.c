@@ -691,7 +691,9 @@ ngx_agent_canary_zone_describe(canary_known_t *next, u_char *text)
     }
 
     if (next->latched) {
-        p = ngx_slprintf(p, last, ", last trip at epoch %uL",
+        p = ngx_slprintf(p, last, ", %s at epoch %uL",
+                         next->latch.epoch >= next->epoch ? "TRIPPED"
+                                                          : "last trip",
                          next->latch.epoch);
     }
 

@@ -56,6 +56,8 @@ ok($nginx->wait_flag('support', tripped => 1), 'tripped');
 held('at once');
 is($nginx->flag('support')->{trip}{record}{reason}, 'error_rate',
    'the status shows the evidence');
+ok($nginx->wait_log(qr/"support" is ok, .*, TRIPPED at epoch 5/),
+   'and the log does not just say that all is well');
 
 flag_and_wait(percent => 25);
 is($nginx->flag('support')->{percent}, 25, 'a blind HSET percent 25');
@@ -111,6 +113,7 @@ held('a flag written again with its old epoch');
 $redis->flag(support => percent => 50, epoch => 6);
 ok($nginx->wait_flag('support', epoch => 6), 'a higher epoch');
 $story->arms_are($story->expected(50), 'lifts the trip');
+ok($nginx->wait_log(qr/epoch 6.*, last trip at epoch 5/), 'says the log');
 
 trip(epoch => 6, percent => 5);
 ok($nginx->wait_flag('support', tripped => 1), 'a step back');
