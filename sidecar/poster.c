@@ -116,7 +116,9 @@ canaryd_poster_send(canaryd_t *d, canaryd_http_t *http, const char *name,
 
     if (status) {
         (void) snprintf(err.text, sizeof(err.text),
-                        "it answered with status %ld", status);
+                        "it answered with status %ld%s", status,
+                        status == 405 ? ": its location needs "
+                                        "\"agent_canary_api trip\"" : "");
 
     } else {
         (void) snprintf(err.text, sizeof(err.text), "%.150s", http->error);

@@ -100,7 +100,12 @@ ok($sidecar->exchanges('nginx', 1), 'it fails');
 $next->set(err => 0, boot => 'b' x 16);
 ok($sidecar->exchanges('nginx', 4), 'and starts anew');
 is(scalar $next->trips, 0, 'what was counted before is not counted again');
-$next->set(err => 1);
+$next->set(err => 1, trip => 405);
+ok($sidecar->wait_log(qr/post\ is\ lost:\ it\ answered\ with\ status\ 405:
+                         \ its\ location\ needs\ "agent_canary_api\ trip"/x),
+   'a location without "trip": the log says what it needs')
+    or diag($sidecar->log_text);
+$next->set(trip => 'ok');
 ok(wait_until(15, sub { ($next->trips)[0] }), 'until it goes on failing')
     or diag($sidecar->log_text);
 cmp_ok((($next->trips)[0] // {})->{evidence}{requests} // 'none', '<=',

@@ -39,7 +39,7 @@ my @fields = qw(requests errors_status errors_connect errors_timeout
 #     wrong     JSON of something else
 #     big       10 MB of JSON without end
 #     huge      70 MB
-#     500       an error
+#     500, 405  that status
 sub start {
     my ($class, %how) = @_;
     my $self = bless { name => $how{name} // 'fake-nginx',
@@ -250,7 +250,7 @@ sub answer {
                                   . '<html>welcome</html>'
               : $how eq 'big'   ? json('{"flags":[' . '1,' x 5_000_000)
               : $how eq 'huge'  ? json('{"flags":[' . '1,' x 35_000_000)
-              : $how eq '500'   ? "HTTP/1.1 500 no\r\nContent-Length: 2"
+              : $how =~ /^\d/   ? "HTTP/1.1 $how no\r\nContent-Length: 2"
                                   . "\r\n\r\n{}"
               : json($body);
 
