@@ -110,7 +110,7 @@ typedef struct {
 } canary_usage_t;
 
 
-/* Names of counts as the APIs spell them: see usage_document.c. */
+/* Names of counts as the APIs spell them: see usage_total.h. */
 #define CANARY_USAGE_COUNTS     23
 
 /* More of a line of SSE than tells what it is. */
