@@ -96,6 +96,8 @@ canary_verdict_tick(canary_verdict_t *v, const canary_tally_t *candidate,
         over = canary_verdict_hear(&h, &arm[CANARY_ARM_CANDIDATE],
                                    &arm[CANARY_ARM_BASELINE]);
 
+        ruling->over |= (uint32_t) (over != 0) << i;
+
         if (over && !ruling->trip) {
             ruling->trip = 1;
             canary_verdict_standing(v, i, &ruling->standing);

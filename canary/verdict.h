@@ -89,6 +89,7 @@ typedef struct {
 typedef struct {
     unsigned           trip:1;
     unsigned           rising:1;            /* look again soon */
+    uint32_t           over;                /* all rules that trip: 1 << i */
     canary_action_e    action;
     canary_standing_t  standing;            /* of the rule that trips */
     char               sentence[CANARY_SENTENCE_MAX];

@@ -16,6 +16,9 @@
 /* Evidence that rises makes readings come faster for that long, in ms. */
 #define CANARYD_HURRY      1000
 
+/* The bit of a rule, of which 1 is the first, in flag->notified. */
+#define canaryd_notice(rule)  ((uint32_t) 1 << (rule) % 32)
+
 
 static void canaryd_judge_flag(canaryd_t *d, canaryd_status_flag_t *s,
     unsigned hint, uint64_t now);
@@ -57,6 +60,8 @@ static uint32_t canaryd_stage_before(const canary_ladder_t *ladder,
 static void canaryd_judge_trip(canaryd_t *d, canaryd_flag_t *f,
     const canary_ruling_t *ruling, uint32_t percent, uint64_t now);
 static void canaryd_judge_lift(const canaryd_t *d, const canaryd_flag_t *f);
+static void canaryd_judge_notices(canaryd_t *d, canaryd_flag_t *f,
+    const canary_ruling_t *ruling, uint64_t now);
 static void canaryd_judge_notify(canaryd_t *d, canaryd_flag_t *f,
     const canary_ruling_t *ruling, uint64_t now);
 
@@ -748,7 +753,7 @@ canaryd_judge_ruling(canaryd_t *d, canaryd_flag_t *f,
     }
 
     if (ruling->action == CANARY_ACTION_NOTIFY) {
-        canaryd_judge_notify(d, f, ruling, now);
+        canaryd_judge_notices(d, f, ruling, now);
         return;
     }
 
@@ -860,21 +865,40 @@ canaryd_judge_lift(const canaryd_t *d, const canaryd_flag_t *f)
 }
 
 
+/* A rule that was told of stays over its limit, and others may follow it. */
+
+static void
+canaryd_judge_notices(canaryd_t *d, canaryd_flag_t *f,
+    const canary_ruling_t *ruling, uint64_t now)
+{
+    uint32_t         i;
+    canary_ruling_t  one;
+
+    for (i = 0; i < f->verdict->guardrails.n; i++) {
+
+        if ((ruling->over >> i & 1) == 0
+            || (f->notified & canaryd_notice(i + 1)))
+        {
+            continue;
+        }
+
+        one = *ruling;
+        canary_verdict_standing(f->verdict, i, &one.standing);
+        canary_verdict_sentence(one.sentence, f->verdict, &one.standing);
+
+        canaryd_judge_notify(d, f, &one, now);
+    }
+}
+
+
 static void
 canaryd_judge_notify(canaryd_t *d, canaryd_flag_t *f,
     const canary_ruling_t *ruling, uint64_t now)
 {
     char              id[CANARYD_ID_MAX];
-    uint32_t          bit;
     canary_trip_t     trip;
     canaryd_text_t    record;
     canaryd_event_t  *event;
-
-    bit = (uint32_t) 1 << ruling->standing.rule % 32;
-
-    if (f->notified & bit) {
-        return;
-    }
 
     record = (canaryd_text_t) { 0 };
     trip.epoch = f->epoch;
@@ -896,7 +920,7 @@ canaryd_judge_notify(canaryd_t *d, canaryd_flag_t *f,
 
     event->own = 1;
     event->audit = CANARYD_AUDIT_DUE;
-    f->notified |= bit;
+    f->notified |= canaryd_notice(ruling->standing.rule);
     d->notices++;
     d->save_now = 1;
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env perl
 
 # "action": "step_back" takes a candidate back one stage at a time for as long
-# as it goes on failing; "notify" only says so, once.
+# as it goes on failing; "notify" only says so, once for each rule.
 
 use strict;
 use warnings;
@@ -14,7 +14,7 @@ use lib dirname(__FILE__) . '/lib';
 use Canary::Guard qw(audit guard_story heal lift settled);
 use Canary::Util qw(wait_until);
 
-sub guardrails { return encode_json({ action => $_[0] }) }
+sub guardrails { return encode_json({ action => @_ }) }
 
 my $story = guard_story(workers => 2);
 my $redis = $story->redis;
@@ -40,18 +40,28 @@ is(decode_json($redis->cmd('GET', 'agent-canary:trip:support'))->{percent}, 0,
    'Redis has the last one');
 
 heal($story);
-lift($story, $sidecar, 2, guardrails => guardrails('notify'));
+lift($story, $sidecar, 2, guardrails => guardrails('notify', rules => [
+    { metric => 'error_rate', max_increase => 0.02 },
+    { metric => 'error_rate', max => 0.05, min_events => 300 },
+]));
 settled($nginx, 60, 'well again');
 $story->agent('candidate')->set('error-rate=1');
-ok(wait_until(15, sub { audit($redis) == 4 }), 'a notice');
+ok(wait_until(15, sub { audit($redis) == 5 }), 'two notices');
 
-my ($notice) = reverse audit($redis);
-is("$notice->{type} $notice->{id}", 'notify support:2:notify:1', 'of rule 1');
-like(decode_json($notice->{record})->{reason}, qr/^error_rate: /,
-     'with a reason');
+my %notice = map { $_->{id} => $_ } grep { $_->{type} eq 'notify' }
+    audit($redis);
+is(join(' ', sort keys %notice), 'support:2:notify:1 support:2:notify:2',
+   'one of each rule');
+
+for my $rule (1, 2) {
+    my $record = decode_json($notice{"support:2:notify:$rule"}{record});
+    is($record->{rule}, $rule, "that of rule $rule is its own");
+    like($record->{reason}, qr/^error_rate: /, 'with a reason');
+}
+
 settled($nginx, 200, 'it goes on failing');
 ok(!$nginx->flag('support')->{tripped}, 'and is not taken back');
-is(scalar audit($redis), 4, 'and is told once');
+is(scalar audit($redis), 5, 'and they are told once');
 
 $traffic->stop;
 $story->end;
