@@ -31,14 +31,14 @@ SIDECAR         := $(BUILD_DIR)/agent-canaryd
 SOURCES         := $(wildcard canary/*.[ch] ngx_agent_canary_module/*) config
 SIDECAR_SOURCES := $(wildcard canary/*.[ch] sidecar/*)
 
-.PHONY: help build demo up down test sanitize bench install lint fuzz format
-.PHONY: clean FORCE
+.PHONY: help build demo up down test docker-test sanitize bench install lint
+.PHONY: fuzz format clean FORCE
 
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile \
 	    | while IFS=$$'\t' read -r name text; do \
-	          printf '  make %-10s %s\n' "$$name" "$$text"; done
+	          printf '  make %-11s %s\n' "$$name" "$$text"; done
 
 build: $(MODULE) $(SIDECAR) ## build the nginx module and agent-canaryd
 
@@ -93,6 +93,10 @@ test: ## run every test
 	@$(MAKE) -s --no-print-directory build
 	@$(MAKE) -s --no-print-directory -C lua-free-tests test
 	@.ci/test
+
+docker-test: ## build the images and run their stack, without Docker
+	@.ci/packages docker
+	@docker/test
 
 sanitize: ## the suite under ASan and UBSan, with two builds of nginx
 	@.ci/packages sanitize
