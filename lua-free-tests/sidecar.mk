@@ -15,6 +15,15 @@ $(BUILD)/test_sidecar_%: $(BUILD)/test_sidecar_%.o $(SIDECAR) $(RULES) \
                          $(SUPPORT)
 	@$(CC) $(SANITIZE) $(LDFLAGS) $^ -lcmocka -ljansson -lcrypto -lm -o $@
 
+# The connection to Redis, with a server that is made up.
+
+$(BUILD)/test_sidecar_link: $(BUILD)/test_sidecar_link.o \
+                            $(BUILD)/sidecar_link.o $(BUILD)/sidecar_stream.o \
+                            $(BUILD)/sidecar_tls.o $(SIDECAR) $(RULES) \
+                            $(SUPPORT)
+	@$(CC) $(SANITIZE) $(LDFLAGS) $^ -lhiredis -lssl -lcmocka -ljansson \
+	    -lcrypto -lm -o $@
+
 $(BUILD)/replay_sidecar_%: $(BUILD)/fuzz_sidecar_%.o $(BUILD)/replay.o \
                            $(SIDECAR) $(RULES)
 	@$(CC) $(SANITIZE) $^ -ljansson -lcrypto -lm -o $@

@@ -254,6 +254,7 @@ canaryd_link_reply(canaryd_link_t *link)
     }
 
     link->elements = 0;
+    link->bytes = link->reader->len;
 
     for ( ;; ) {
         if (redisReaderGetReply(link->reader, &reply) != REDIS_OK) {
@@ -282,13 +283,13 @@ canaryd_link_flush(canaryd_link_t *link)
 
     out = &link->out;
 
-    if (out->len == 0) {
-        return 0;
-    }
-
     if (out->failed) {
         canaryd_link_fail(link, "out of memory");
         return -1;
+    }
+
+    if (out->len == 0) {
+        return 0;
     }
 
     /* a reply too many would be taken for that to another command */
@@ -323,7 +324,9 @@ canaryd_link_feed(canaryd_link_t *link)
     char    block[CANARYD_LINK_BLOCK];
     size_t  len;
 
-    if (link->reader->len > CANARYD_REPLY_MAX) {
+    /* also of many parts, which are not in the reader's buffer any more */
+
+    if (link->bytes > CANARYD_REPLY_MAX) {
         canaryd_link_fail(link, "a reply is too long");
         return -1;
     }
@@ -334,6 +337,8 @@ canaryd_link_feed(canaryd_link_t *link)
         canaryd_link_fail(link, link->stream.error.text);
         return -1;
     }
+
+    link->bytes += len;
 
     if (redisReaderFeed(link->reader, block, len) != REDIS_OK) {
         canaryd_link_fail(link, link->reader->errstr);

@@ -35,6 +35,7 @@ typedef struct {
     redisReplyObjectFunctions  functions;   /* its own, with bounds */
     redisReplyObjectFunctions  plain;       /* those of hiredis */
     size_t                     elements;    /* of this reply, so far */
+    size_t                     bytes;
     canaryd_stream_t           stream;
     canaryd_text_t             out;         /* what is queued */
     unsigned                   queued;      /* commands in it */
