@@ -112,8 +112,8 @@ for my $sidecar (@sidecar) {
        "$sidecar->{name}: nothing is left to write");
 }
 
-like($_->log_text, qr/to lift it: redis-cli HSET \S+:support epoch 3$/m,
-     "$_->{name}: tells how to lift it") for @sidecar;
+ok($_->wait_log(qr/to lift it: redis-cli HSET \S+:support epoch 3$/m),
+   "$_->{name}: tells how to lift it") for @sidecar;
 
 is(scalar audit($redis), 2, 'and only one');
 
