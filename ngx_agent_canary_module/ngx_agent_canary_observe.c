@@ -81,6 +81,7 @@ ngx_agent_canary_observe_begin(ngx_http_request_t *r,
     ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_loc_conf_t *lcf,
     ngx_agent_canary_ctx_t *ctx)
 {
+    ngx_agent_canary_arm_t    *arm;
     ngx_agent_canary_block_t  *block;
 
     block = ngx_agent_canary_tally_block(mcf, ctx->flag);
@@ -89,15 +90,17 @@ ngx_agent_canary_observe_begin(ngx_http_request_t *r,
         return;
     }
 
-    ctx->arm = &block->arm[ctx->route];
+    arm = &block->arm[ctx->route];
+
+    ctx->arm = arm;
     ctx->request = r;
     ctx->conf = lcf;
     ctx->attempts = r->upstream_states ? r->upstream_states->nelts : 0;
 
     block->arm[ctx->decision.arm].decisions[ctx->decision.reason]++;
 
-    ctx->arm->in_flight++;
-    ctx->arm->touched = ngx_current_msec;
+    arm->in_flight++;
+    arm->touched = ngx_current_msec;
 
     if (lcf->deadline) {
         ngx_agent_canary_deadline_set(r, mcf, ctx, lcf->deadline);

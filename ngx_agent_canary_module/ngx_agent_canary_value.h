@@ -47,8 +47,8 @@ ngx_int_t ngx_agent_canary_value_evaluate(ngx_http_request_t *r,
 
 
 /*
- * The header, by its hash; NULL when it is not there or not there alone: what
- * repeated headers mean is for nginx to say.
+ * The header, by its hash; NULL when it is not there, or when another one is
+ * like it: what repeated headers mean is for nginx to say.
  */
 
 static ngx_inline ngx_table_elt_t *
@@ -66,13 +66,7 @@ ngx_agent_canary_value_header(ngx_http_request_t *r,
 
         for (i = 0; i < part->nelts; i++) {
 
-            if (h[i].hash != v->hash
-                || h[i].key.len != v->header.len
-                || h[i].lowcase_key == NULL
-                || ngx_memcmp(h[i].lowcase_key, v->header.data,
-                              v->header.len)
-                   != 0)
-            {
+            if (h[i].hash != v->hash || h[i].key.len != v->header.len) {
                 continue;
             }
 
@@ -82,6 +76,13 @@ ngx_agent_canary_value_header(ngx_http_request_t *r,
 
             found = &h[i];
         }
+    }
+
+    if (found == NULL
+        || found->lowcase_key == NULL
+        || ngx_memcmp(found->lowcase_key, v->header.data, v->header.len) != 0)
+    {
+        return NULL;
     }
 
     return found;

@@ -99,6 +99,15 @@ key_is('twice', $joins ? 'alice, bob' : 'alice', "$id alice", "$id bob");
 key_is('twice, first empty', $joins ? ', bob' : undef, $id, "$id bob");
 key_is('a list is one key', 'alice, bob', "$id alice, bob");
 
+# ngx_hash() makes one number of these names
+my @like = ('X-W5er-Id: bob', 'X-Usg4-Id: carol');
+key_is('before one of the same hash', 'alice', "$id alice", $like[0]);
+key_is('after one of the same hash', 'alice', $like[0], "$id alice");
+key_is('between those of the same hash', 'alice', $like[0], "$id alice",
+       $like[1]);
+key_is('only others of the same hash', undef, @like);
+key_is('only another of the same hash', undef, $like[0]);
+
 key_is('quotes and backslashes', 'a"b\\c\'d', "$id a\"b\\c'd");
 key_is('markup', '<script>alert(1)</script>', "$id <script>alert(1)</script>");
 key_is('template', '${jndi:x} $host {{7*7}} %s%n',
