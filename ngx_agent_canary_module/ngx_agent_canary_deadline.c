@@ -90,14 +90,16 @@ ngx_agent_canary_deadline_handler(ngx_event_t *ev)
 
         wait = ngx_queue_data(q, ngx_agent_canary_wait_t, queue);
 
-        if ((ngx_msec_int_t) (wait->expires - ngx_current_msec) > 0) {
-            continue;
-        }
-
         ctx = wait->ctx;
+
+        /* time that others took does not count, whenever they took it */
 
         if (!ngx_agent_canary_deadline_missed(ctx)) {
             wait->expires = ngx_current_msec + wait->deadline;
+            continue;
+        }
+
+        if ((ngx_msec_int_t) (wait->expires - ngx_current_msec) > 0) {
             continue;
         }
 
