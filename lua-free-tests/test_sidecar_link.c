@@ -79,7 +79,8 @@ start(server_t *server)
 {
     struct sockaddr_un  addr = { .sun_family = AF_UNIX };
 
-    strcpy(server->dir, "/tmp/canary-link-XXXXXX");
+    (void) snprintf(server->dir, sizeof(server->dir),
+                    "/tmp/canary-link-XXXXXX");
     assert_non_null(mkdtemp(server->dir));
 
     (void) snprintf(server->path, sizeof(server->path), "%s/s", server->dir);
@@ -143,7 +144,7 @@ string_of(size_t len)
 
     n = snprintf(part, len + 32, "$%zu\r\n", len);
     memset(part + n, 'x', len);
-    strcpy(part + n + len, "\r\n");
+    memcpy(part + n + len, "\r\n", sizeof("\r\n"));
 
     return part;
 }
