@@ -144,6 +144,14 @@ canary_tally_parse(canary_tally_t *t, const canary_tally_field_t *field,
             return -1;
         }
 
+        /* as most buckets of a histogram are */
+
+        if (end - p > 1 && p[0] == '0' && p[1] == ',') {
+            memset(values + i * sizeof(uint64_t), 0, sizeof(uint64_t));
+            p++;
+            continue;
+        }
+
         p = field->type == CANARY_TALLY_COUNT
             ? canary_tally_take_count(values + i * sizeof(uint64_t), p, end)
             : canary_tally_take_sum(values + i * sizeof(uint64_t), p, end);
@@ -180,7 +188,9 @@ canary_tally_take_count(char *value, const char *p, const char *end)
             break;
         }
 
-        if (count > (UINT64_MAX - digit) / 10) {
+        if (count > UINT64_MAX / 10
+            || (count == UINT64_MAX / 10 && digit > UINT64_MAX % 10))
+        {
             return NULL;
         }
 
@@ -200,18 +210,22 @@ canary_tally_take_count(char *value, const char *p, const char *end)
 static const char *
 canary_tally_take_sum(char *value, const char *p, const char *end)
 {
-    char    *rest, number[CANARY_TALLY_NUMBER_MAX + 1];
+    char     c, *rest, number[CANARY_TALLY_NUMBER_MAX + 1];
     size_t   len;
     double   sum;
 
     /* a number that begins with a digit, but not a hexadecimal one */
 
     for (len = 0; p + len < end && len < CANARY_TALLY_NUMBER_MAX; len++) {
-        if (p[len] == '\0' || strchr("0123456789.e+-", p[len]) == NULL) {
+        c = p[len];
+
+        if (!(c >= '0' && c <= '9') && c != '.' && c != 'e' && c != '+'
+            && c != '-')
+        {
             break;
         }
 
-        number[len] = p[len];
+        number[len] = c;
     }
 
     number[len] = '\0';

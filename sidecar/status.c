@@ -806,11 +806,13 @@ canaryd_tally_parse(canary_tally_t *t, const canary_tally_field_t *field,
     char      padded[CANARY_TALLY_TEXT_MAX + 2 * CANARY_LATENCY_BUCKETS];
     size_t    i, n;
 
-    if (field->n == 1) {
-        return canary_tally_parse(t, field, text);
+    /* nginx writes all of it, a window without the zeros at the end */
+
+    if (canary_tally_parse(t, field, text) == 0) {
+        return 0;
     }
 
-    if (text.len > (size_t) CANARY_TALLY_TEXT_MAX) {
+    if (field->n == 1 || text.len > (size_t) CANARY_TALLY_TEXT_MAX) {
         return -1;
     }
 
