@@ -123,11 +123,11 @@ sub slope {
 # -- processes ----------------------------------------------------------------
 
 # The helper of that name, built when a source is newer.  uses: the sources of
-# the product in it, as "canary/str"; it is compiled as they are shipped then.
+# the product in it, as "canary/*"; it is compiled as they are shipped then.
 sub program {
     my ($name, @uses) = @_;
     my $root = root();
-    my @sources = ("$root/bench/$name.c", map { "$root/$_.c" } @uses);
+    my @sources = ("$root/bench/$name.c", map { glob "$root/$_.c" } @uses);
     my @headers = @uses ? glob "$root/canary/*.h $root/sidecar/*.h" : ();
     my @flags = @uses ? ('-O3', '-flto', "-I$root/canary", "-I$root/sidecar")
               : ('-O2');

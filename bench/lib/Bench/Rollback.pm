@@ -35,11 +35,10 @@ use constant {
     SIGMA    => 1.5,                        # of lognormal costs
 };
 
-my @day = ((map { "canary/$_" } qw(bet clump cohort flag guardrails json record
-                                   set str tally trip verdict verdict_sentence
-                                   verdict_state)),
-           (map { "sidecar/$_" } qw(clock event flags fleet latch reader state
-                                    status text window)));
+# What the state file of the sidecar is written by.
+my @day = ('canary/*', map { "sidecar/$_" } qw(clock event flags fleet latch
+                                               reader state status text
+                                               window));
 
 my $dearer = '{"rules":[{"metric":"cost_usd","max_ratio":1.1}]}';
 

@@ -35,9 +35,6 @@ use constant {
 # Streams of text whose events do not bring usage, each of them.
 my %text = map { $_ => 1 } qw(chat.sse messages.sse responses.sse);
 
-my @reader = map { "canary/$_" }
-    qw(needle str stream usage usage_document);
-
 
 sub run {
     my ($dir) = @_;
@@ -103,7 +100,7 @@ sub event_by_event {
     for my $times (1, 1 + READINGS) {
         my $out = "$dir/$name.$times";
         my ($text, $status) = command_output('valgrind', '--tool=callgrind',
-            "--callgrind-out-file=$out", program('usage', @reader),
+            "--callgrind-out-file=$out", program('usage', 'canary/*'),
             "$dir/answers/$name", $type, 0, $times);
 
         die "callgrind failed:\n$text" if $status;
