@@ -44,14 +44,16 @@ my $dearer = '{"rules":[{"metric":"cost_usd","max_ratio":1.1}]}';
 
 
 # Each row is [title, trials, has the goal, how].  healthy: seconds until the
-# candidate goes wrong; day: the sidecar has watched it for a day before.
+# candidate goes wrong; day: the sidecar has watched it for a day before.  A
+# goal is for the start and for later: in between, while nothing is known of how
+# errors clump, the verdict wants more of them.
 sub rows {
     my @rates = (8, 20, 50);
 
     return (
         (map { ["from the start, $_ requests/s", TRIALS, 1,
                 { rate => $_, healthy => 0 }] } @rates),
-        (map { ["after 20 s of health, $_ requests/s", TRIALS, 1,
+        (map { ["after 20 s of health, $_ requests/s", TRIALS, 0,
                 { rate => $_, healthy => 20 }] } @rates),
         (map { ["after a day of health, $_ requests/s", TRIALS, 1,
                 { rate => $_, healthy => 2, day => 1 }] } @rates),
@@ -75,8 +77,8 @@ sub run {
     $agents->stop;
 
     say_table('From the first bad answer until the candidate is refused',
-        ['', 'trials', 'seconds p50', 'goal', '', 'max', 'goal', '',
-         'requests p50', 'max'],
+        ['', 'trials', 'seconds p50', 'goal', '', 'max', 'requests p50',
+         'max'],
         map { line($rows[$_], $results[$_]) } 0 .. $#rows);
 
     Bench::Verdict::simulate('--total');
@@ -86,16 +88,13 @@ sub run {
 sub line {
     my ($row, $results) = @_;
     my ($title, $trials, $has_goal) = @$row;
-    my @cells = ($title, $trials);
+    my ($time, $longest) = map { percentile($_, map { $_->[0] } @$results) }
+        50, 100;
 
-    for my $percent (50, 100) {
-        my $time = percentile($percent, map { $_->[0] } @$results);
-
-        push @cells, sprintf('%.2f', $time),
-            $has_goal ? ('<= ' . GOAL, at_most($time, GOAL)) : ('', '');
-    }
-
-    return [@cells, map { percentile($_, map { $_->[1] } @$results) } 50, 100];
+    return [$title, $trials, sprintf('%.2f', $time),
+            $has_goal ? ('<= ' . GOAL, at_most($time, GOAL)) : ('', ''),
+            sprintf('%.2f', $longest),
+            map { percentile($_, map { $_->[1] } @$results) } 50, 100];
 }
 
 
