@@ -30,14 +30,13 @@ canaryd_events_add(canaryd_events_t *events, const char *id, const char *flag,
         return NULL;
     }
 
-    event->record = malloc(record.len + 1);
+    event->record = canaryd_dup(record);
 
     if (event->record == NULL) {
         free(event);
         return NULL;
     }
 
-    canaryd_copy(event->record, record.len + 1, record);
     canaryd_copy(event->id, sizeof(event->id), canaryd_str(id));
     canaryd_copy(event->flag, sizeof(event->flag), canaryd_str(flag));
 

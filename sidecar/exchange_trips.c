@@ -192,7 +192,6 @@ canaryd_trips_shown(canaryd_t *d, const canaryd_trip_job_t *job,
 static unsigned
 canaryd_trips_want(canaryd_t *d, canaryd_trip_job_t *job, unsigned n)
 {
-    size_t           len;
     unsigned         i, missing;
     canaryd_flag_t  *f;
 
@@ -211,15 +210,8 @@ canaryd_trips_want(canaryd_t *d, canaryd_trip_job_t *job, unsigned n)
 
         missing++;
 
-        if (!canaryd_latch_tell(&f->latch, CANARYD_AT_REDIS, canaryd_now())) {
-            continue;
-        }
-
-        len = strlen(f->latch.record) + 1;
-        job[i].record = malloc(len);
-
-        if (job[i].record) {
-            memcpy(job[i].record, f->latch.record, len);
+        if (canaryd_latch_tell(&f->latch, CANARYD_AT_REDIS, canaryd_now())) {
+            job[i].record = canaryd_dup(canaryd_str(f->latch.record));
         }
     }
 
@@ -326,7 +318,6 @@ canaryd_audit_old(const canaryd_event_t *event, canaryd_attempt_e attempt)
 static int
 canaryd_audit_next(canaryd_t *d, canaryd_audit_job_t *job, const char *after)
 {
-    size_t            len;
     canaryd_event_t  *event;
 
     memset(job, 0, sizeof(canaryd_audit_job_t));
@@ -345,16 +336,11 @@ canaryd_audit_next(canaryd_t *d, canaryd_audit_job_t *job, const char *after)
     }
 
     if (event) {
-        len = strlen(event->record) + 1;
-        job->record = malloc(len);
-
-        if (job->record) {
-            memcpy(job->record, event->record, len);
-            memcpy(job->id, event->id, sizeof(job->id));
-            memcpy(job->flag, event->flag, sizeof(job->flag));
-            job->type = event->type;
-            job->epoch = event->epoch;
-        }
+        memcpy(job->id, event->id, sizeof(job->id));
+        memcpy(job->flag, event->flag, sizeof(job->flag));
+        job->type = event->type;
+        job->epoch = event->epoch;
+        job->record = canaryd_dup(canaryd_str(event->record));
     }
 
     (void) pthread_mutex_unlock(&d->lock);

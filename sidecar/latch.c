@@ -23,13 +23,12 @@ canaryd_latch_learn(canaryd_latch_t *latch, canaryd_at_e at,
         return 0;
     }
 
-    copy = malloc(record.len + 1);
+    copy = canaryd_dup(record);
 
     if (copy == NULL) {
         return 0;
     }
 
-    canaryd_copy(copy, record.len + 1, record);
     canaryd_latch_clear(latch);
 
     latch->set = 1;

@@ -65,8 +65,6 @@ canaryd_poster(void *data)
 static char *
 canaryd_poster_next(canaryd_t *d, char *name)
 {
-    size_t           len;
-    char            *record;
     unsigned         i;
     canaryd_flag_t  *f;
 
@@ -80,15 +78,9 @@ canaryd_poster_next(canaryd_t *d, char *name)
             continue;
         }
 
-        len = strlen(f->latch.record);
-        record = malloc(len + 1);
+        memcpy(name, f->name, sizeof(f->name));
 
-        if (record) {
-            memcpy(record, f->latch.record, len + 1);
-            memcpy(name, f->name, sizeof(f->name));
-        }
-
-        return record;
+        return canaryd_dup(canaryd_str(f->latch.record));
     }
 
     return NULL;

@@ -418,15 +418,9 @@ canaryd_state_set_verdict(canaryd_t *d, canaryd_flag_t *f, canary_str_t line)
         return -1;
     }
 
-    f->saved = malloc(line.len + 1);
+    f->saved = canaryd_dup(line);
 
-    if (f->saved == NULL) {
-        return -1;
-    }
-
-    canaryd_copy(f->saved, line.len + 1, line);
-
-    return 0;
+    return f->saved ? 0 : -1;
 }
 
 

@@ -172,3 +172,18 @@ canaryd_copy(char *to, size_t size, canary_str_t from)
 
     to[len] = '\0';
 }
+
+
+char *
+canaryd_dup(canary_str_t s)
+{
+    char  *copy;
+
+    copy = malloc(s.len + 1);
+
+    if (copy) {
+        canaryd_copy(copy, s.len + 1, s);
+    }
+
+    return copy;
+}

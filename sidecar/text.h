@@ -45,5 +45,9 @@ canary_str_t canaryd_str(const char *text);
 
 void canaryd_copy(char *to, size_t size, canary_str_t from);
 
+/* A copy of its own, terminated, to be freed; or NULL. */
+
+char *canaryd_dup(canary_str_t s);
+
 
 #endif /* CANARYD_TEXT_H */
