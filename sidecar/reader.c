@@ -1,7 +1,10 @@
 
 #include <string.h>
 #include "block.h"
+#include "cohort.h"
 #include "reader.h"
+#include "text.h"
+#include "trip.h"
 
 
 static canaryd_json_e canaryd_reader_fail(canaryd_reader_t *r);
@@ -386,6 +389,62 @@ canaryd_reader_nested(canaryd_reader_t *r, canaryd_json_e type)
     }
 
     return r->failed ? -1 : 0;
+}
+
+
+int
+canaryd_reader_bool(canaryd_reader_t *r, int *value)
+{
+    canary_str_t    raw;
+    canaryd_json_e  type;
+
+    type = canaryd_reader_value(r, &raw);
+
+    if (type != CANARYD_JSON_TRUE && type != CANARYD_JSON_FALSE) {
+        return -1;
+    }
+
+    *value = type == CANARYD_JSON_TRUE;
+
+    return 0;
+}
+
+
+int
+canaryd_reader_percent(canaryd_reader_t *r, uint32_t *percent)
+{
+    canary_str_t  raw;
+
+    return canaryd_reader_value(r, &raw) == CANARYD_JSON_NUMBER
+           ? canary_percent_parse(raw, percent) : -1;
+}
+
+
+int
+canaryd_reader_epoch(canaryd_reader_t *r, uint64_t *epoch)
+{
+    canary_str_t  raw;
+
+    return canaryd_reader_value(r, &raw) == CANARYD_JSON_NUMBER
+           ? canary_epoch_parse(raw, epoch) : -1;
+}
+
+
+int
+canaryd_reader_text(canaryd_reader_t *r, char *text, size_t size)
+{
+    canary_str_t  raw;
+
+    if (canaryd_reader_value(r, &raw) != CANARYD_JSON_STRING
+        || raw.len >= size || !canary_str_is_text(raw)
+        || (raw.len && memchr(raw.data, '\\', raw.len)))
+    {
+        return -1;
+    }
+
+    canaryd_copy(text, size, raw);
+
+    return 0;
 }
 
 

@@ -10,6 +10,7 @@
 #define CANARYD_READER_H
 
 
+#include <stdint.h>
 #include "str.h"
 
 
@@ -59,6 +60,19 @@ int canaryd_reader_key(canaryd_reader_t *r, canary_str_t *key);
 /* Any value, as it is written; of a string what is between the quotes. */
 
 canaryd_json_e canaryd_reader_value(canaryd_reader_t *r, canary_str_t *raw);
+
+/* A value of one kind.  Return 0, or -1 when it is another. */
+
+int canaryd_reader_bool(canaryd_reader_t *r, int *value);
+int canaryd_reader_percent(canaryd_reader_t *r, uint32_t *percent);
+
+/* Any count that a double holds, like an epoch. */
+
+int canaryd_reader_epoch(canaryd_reader_t *r, uint64_t *epoch);
+
+/* A string without escapes that fits, terminated. */
+
+int canaryd_reader_text(canaryd_reader_t *r, char *text, size_t size);
 
 /* Non-zero when everything was read and there was no error. */
 

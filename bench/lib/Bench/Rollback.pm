@@ -37,8 +37,8 @@ use constant {
 
 # What the state file of the sidecar is written by.
 my @day = ('canary/*', map { "sidecar/$_" } qw(clock event flags fleet latch
-                                               reader state status text
-                                               window));
+                                               reader state status
+                                               status_flag text window));
 
 my $dearer = '{"rules":[{"metric":"cost_usd","max_ratio":1.1}]}';
 
