@@ -31,19 +31,10 @@ canary_seed(canary_str_t salt)
 }
 
 
-uint32_t
-canary_bucket(uint64_t seed, canary_str_t key)
+uint64_t
+canary_hash(uint64_t seed, canary_str_t key)
 {
-    uint64_t  hash, high, low;
-
-    hash = XXH3_64bits_withSeed(key.data, key.len, seed);
-
-    /* the upper 64 of the 128 bits of hash * CANARY_BUCKETS */
-
-    high = (hash >> 32) * CANARY_BUCKETS;
-    low = (hash & 0xffffffff) * CANARY_BUCKETS;
-
-    return (uint32_t) ((high + (low >> 32)) >> 32);
+    return XXH3_64bits_withSeed(key.data, key.len, seed);
 }
 
 

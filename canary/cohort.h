@@ -42,7 +42,7 @@ extern const canary_ladder_t  canary_ladder_default;    /* 1 5 25 50 100 % */
 
 
 uint64_t canary_seed(canary_str_t salt);
-uint32_t canary_bucket(uint64_t seed, canary_str_t key);
+uint64_t canary_hash(uint64_t seed, canary_str_t key);
 
 /*
  * The stage at which a bucket becomes a candidate: the smallest stage s of
@@ -66,6 +66,20 @@ size_t canary_percent_format(char out[CANARY_PERCENT_LEN], uint32_t percent);
 /* "1,5,25,50,100": ascending, unique, above 0, the last one 100. */
 
 int canary_ladder_parse(canary_str_t text, canary_ladder_t *ladder);
+
+
+/* The upper 64 of the 128 bits of hash * CANARY_BUCKETS. */
+
+static inline uint32_t
+canary_bucket(uint64_t hash)
+{
+    uint64_t  high, low;
+
+    high = (hash >> 32) * CANARY_BUCKETS;
+    low = (hash & 0xffffffff) * CANARY_BUCKETS;
+
+    return (uint32_t) ((high + (low >> 32)) >> 32);
+}
 
 
 #endif /* CANARY_COHORT_H */

@@ -44,7 +44,8 @@ canary_decide(canary_decision_t *d, const canary_flag_t *flag,
         return;
     }
 
-    d->bucket = canary_bucket(flag->seed, key);
+    d->hash = canary_hash(flag->seed, key);
+    d->bucket = canary_bucket(d->hash);
 
     if (!flag->enabled) {
         d->reason = CANARY_REASON_DISABLED;

@@ -51,6 +51,7 @@ typedef struct {
 typedef struct {
     canary_arm_e      arm;
     canary_reason_e   reason;
+    uint64_t          hash;                 /* of the key, if there is one */
     uint32_t          bucket;               /* CANARY_BUCKETS: no key */
     uint32_t          percent;              /* in effect, buckets */
 } canary_decision_t;

@@ -28,9 +28,9 @@ static void canary_tally_set_sum(char *value, double sum);
 #define canary_tally_one(name, type)                                          \
     { canary_str(#name), type, offsetof(canary_tally_t, name), 1 }
 
-#define canary_tally_histogram(name)                                          \
+#define canary_tally_counts(name, n)                                          \
     { canary_str(#name), CANARY_TALLY_COUNT,                                  \
-      offsetof(canary_tally_t, name), CANARY_LATENCY_BUCKETS }
+      offsetof(canary_tally_t, name), n }
 
 
 const canary_tally_field_t  canary_tally_fields[] = {
@@ -43,6 +43,7 @@ const canary_tally_field_t  canary_tally_fields[] = {
     canary_tally_one(errors_in_band, CANARY_TALLY_COUNT),
     canary_tally_one(denied, CANARY_TALLY_COUNT),
     canary_tally_one(escalated, CANARY_TALLY_COUNT),
+    canary_tally_counts(by_user, (size_t) 2 * CANARY_EVENTS),
     canary_tally_one(client_aborts, CANARY_TALLY_COUNT),
     canary_tally_one(keyless, CANARY_TALLY_COUNT),
     canary_tally_one(overrides, CANARY_TALLY_COUNT),
@@ -54,8 +55,8 @@ const canary_tally_field_t  canary_tally_fields[] = {
     canary_tally_one(cost_cap_usd, CANARY_TALLY_CAP),
     canary_tally_one(tokens_input, CANARY_TALLY_COUNT),
     canary_tally_one(tokens_output, CANARY_TALLY_COUNT),
-    canary_tally_histogram(first_byte_ms),
-    canary_tally_histogram(latency_ms),
+    canary_tally_counts(first_byte_ms, CANARY_LATENCY_BUCKETS),
+    canary_tally_counts(latency_ms, CANARY_LATENCY_BUCKETS),
     { canary_str(""), CANARY_TALLY_COUNT, 0, 0 }
 };
 
@@ -251,6 +252,35 @@ canary_tally_errors(const canary_tally_t *t)
 {
     return t->errors_status + t->errors_connect + t->errors_timeout
            + t->errors_deadline + t->errors_stream + t->errors_in_band;
+}
+
+
+/* The square of k is the sum of the first k odd numbers. */
+
+void
+canary_tally_event(canary_tally_t *t, canary_event_e event, unsigned count)
+{
+    if (count > 0) {
+        t->by_user[event].events++;
+        t->by_user[event].squares += 2 * (uint64_t) count - 1;
+    }
+}
+
+
+void
+canary_tally_meet(canary_tally_t *pooled, unsigned n)
+{
+    uint64_t           pairs;
+    unsigned           i;
+    canary_by_user_t  *u;
+
+    for (i = 0; i < CANARY_EVENTS; i++) {
+        u = &pooled->by_user[i];
+
+        pairs = u->squares > u->events ? u->squares - u->events : 0;
+        u->squares = pairs > (UINT64_MAX - u->events) / n
+                     ? UINT64_MAX : u->events + pairs * n;
+    }
 }
 
 

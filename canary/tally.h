@@ -42,6 +42,25 @@
 #define CANARY_TALLY_TEXT_MAX   (CANARY_LATENCY_BUCKETS * 21)
 
 
+/* What one user may do again and again, and guardrails count. */
+
+typedef enum {
+    CANARY_EVENT_ERROR = 0,
+    CANARY_EVENT_DENIED,
+    CANARY_EVENT_ESCALATED,
+    CANARY_EVENTS,
+    CANARY_EVENT_NONE = CANARY_EVENTS
+} canary_event_e;
+
+
+/* Of users that are followed, see repeat.h. */
+
+typedef struct {
+    uint64_t  events;
+    uint64_t  squares;                      /* each user's, then summed */
+} canary_by_user_t;
+
+
 typedef struct {
     uint64_t  requests;
 
@@ -54,6 +73,9 @@ typedef struct {
 
     uint64_t  denied;
     uint64_t  escalated;
+
+    canary_by_user_t  by_user[CANARY_EVENTS];
+
     uint64_t  client_aborts;                /* no fault of the arm */
     uint64_t  keyless;
     uint64_t  overrides;
@@ -115,6 +137,19 @@ int canary_tally_parse(canary_tally_t *t, const canary_tally_field_t *field,
     canary_str_t text);
 
 uint64_t canary_tally_errors(const canary_tally_t *t);
+
+/* Adds an event which is the count-th of a user; 0: of nobody followed. */
+
+void canary_tally_event(canary_tally_t *t, canary_event_e event,
+    unsigned count);
+
+/*
+ * Makes of tallies that n instances pooled what one would have counted: of the
+ * pairs of a user's events, the n-th part has met in one of them when users
+ * go to any.
+ */
+
+void canary_tally_meet(canary_tally_t *pooled, unsigned n);
 
 /* Adds the cost of one request, which is capped for the two capped sums. */
 

@@ -172,7 +172,7 @@ oracle(const model_t *m, const canary_trip_t *trip, const asked_t *a)
     }
 
     (void) snprintf(name, sizeof(name), "user-%d", a->key);
-    d.bucket = canary_bucket(m->seed, text_str(name));
+    d.bucket = canary_bucket(canary_hash(m->seed, text_str(name)));
 
     if (!m->enabled) {
         expect(&d, CANARY_ARM_BASELINE, CANARY_REASON_DISABLED, 0);
@@ -426,7 +426,7 @@ one_bucket_more_takes_the_user_in(void **state)
 
     request = no_request;
     request.key = S("alice");
-    bucket = canary_bucket(flag.seed, request.key);
+    bucket = canary_bucket(canary_hash(flag.seed, request.key));
 
     flag.percent = bucket;
     canary_decide(&d, &flag, NULL, &request);

@@ -390,6 +390,50 @@ absurd_costs_and_tokens_are_counted_on(void **state)
 }
 
 
+/* Each user's k events make k squared; and what a pool makes of them. */
+
+static void
+events_of_a_user_are_squared(void **state)
+{
+    unsigned         i;
+    canary_tally_t   t = { 0 };
+    canary_by_user_t  *u;
+
+    (void) state;
+
+    for (i = 0; i <= 100; i++) {
+        canary_tally_event(&t, CANARY_EVENT_DENIED, i);
+    }
+
+    u = t.by_user;
+
+    assert_int_equal(u[CANARY_EVENT_DENIED].events, 100);
+    assert_int_equal(u[CANARY_EVENT_DENIED].squares, 10000);
+    assert_int_equal(u[CANARY_EVENT_ERROR].events, 0);
+    assert_int_equal(u[CANARY_EVENT_ERROR].squares, 0);
+
+    canary_tally_meet(&t, 1);
+    assert_int_equal(u[CANARY_EVENT_DENIED].squares, 10000);
+
+    /* three users of 4 errors each, of which two instances saw 2 and 2 */
+
+    u[CANARY_EVENT_ERROR] = (canary_by_user_t) { 12, 3 * (4 + 4) };
+    u[CANARY_EVENT_DENIED] = (canary_by_user_t) { 5, 5 };
+    canary_tally_meet(&t, 2);
+    assert_int_equal(u[CANARY_EVENT_ERROR].events, 12);
+    assert_int_equal(u[CANARY_EVENT_ERROR].squares, 12 + 2 * 12);
+    assert_int_equal(u[CANARY_EVENT_DENIED].squares, 5);
+
+    /* numbers that cannot be */
+
+    u[CANARY_EVENT_ERROR] = (canary_by_user_t) { 9, 3 };
+    u[CANARY_EVENT_DENIED] = (canary_by_user_t) { 1, UINT64_MAX };
+    canary_tally_meet(&t, 20);
+    assert_int_equal(u[CANARY_EVENT_ERROR].squares, 9);
+    assert_true(u[CANARY_EVENT_DENIED].squares == UINT64_MAX);
+}
+
+
 static void
 quantiles_are_within_their_bucket(void **state)
 {
@@ -440,6 +484,7 @@ main(void)
         cmocka_unit_test(other_text_is_refused),
         cmocka_unit_test(costs_are_capped_in_the_capped_sums),
         cmocka_unit_test(absurd_costs_and_tokens_are_counted_on),
+        cmocka_unit_test(events_of_a_user_are_squared),
         cmocka_unit_test(quantiles_are_within_their_bucket)
     };
 

@@ -112,6 +112,7 @@ ngx_agent_canary_deadline_handler(ngx_event_t *ev)
 
         t->requests++;
         t->errors_deadline++;
+        ngx_agent_canary_observe_event(ctx, CANARY_EVENT_ERROR, t);
         t->latency_ms[canary_tally_bucket(wait->deadline)]++;
 
         ctx->arm->touched = ngx_current_msec;

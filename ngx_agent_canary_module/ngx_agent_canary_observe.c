@@ -14,7 +14,7 @@ static ngx_int_t ngx_agent_canary_observe_handler(ngx_http_request_t *r);
 static void ngx_agent_canary_observe_end(ngx_http_request_t *r,
     ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_ctx_t *ctx,
     ngx_agent_canary_ctx_t *next);
-static void ngx_agent_canary_observe_fate(ngx_http_request_t *r,
+static canary_event_e ngx_agent_canary_observe_fate(ngx_http_request_t *r,
     ngx_agent_canary_ctx_t *ctx, ngx_uint_t last, canary_tally_t *t);
 static uint64_t *ngx_agent_canary_observe_attempts(
     ngx_agent_canary_ctx_t *ctx, ngx_uint_t last, canary_tally_t *t);
@@ -25,11 +25,11 @@ static uint64_t *ngx_agent_canary_observe_counter(
     canary_tally_t *t);
 static ngx_uint_t ngx_agent_canary_observe_broken(ngx_http_request_t *r,
     ngx_uint_t last);
-static ngx_agent_canary_aside void ngx_agent_canary_observe_told(
+static ngx_agent_canary_aside canary_event_e ngx_agent_canary_observe_told(
     ngx_http_request_t *r, ngx_agent_canary_ctx_t *ctx, ngx_uint_t last,
     canary_tally_t *t);
-static void ngx_agent_canary_observe_outcome(ngx_agent_canary_ctx_t *ctx,
-    canary_tally_t *t);
+static canary_event_e ngx_agent_canary_observe_outcome(
+    ngx_agent_canary_ctx_t *ctx, canary_tally_t *t);
 
 
 const canary_str_t  ngx_agent_canary_outcomes[] = {
@@ -173,6 +173,7 @@ ngx_agent_canary_observe_end(ngx_http_request_t *r,
     ngx_agent_canary_ctx_t *next)
 {
     ngx_uint_t       last;
+    canary_event_e   event;
     canary_tally_t  *t;
 
     t = ngx_agent_canary_observe_tally(mcf, ctx);
@@ -196,7 +197,11 @@ ngx_agent_canary_observe_end(ngx_http_request_t *r,
 
     if (!ctx->expired) {
         t->requests++;
-        ngx_agent_canary_observe_fate(r, ctx, last, t);
+        event = ngx_agent_canary_observe_fate(r, ctx, last, t);
+
+        if (event != CANARY_EVENT_NONE) {
+            ngx_agent_canary_observe_event(ctx, event, t);
+        }
     }
 
     if (ctx->answer == NULL && ctx->conf->cost == NULL) {
@@ -210,7 +215,7 @@ ngx_agent_canary_observe_end(ngx_http_request_t *r,
 
 /* A request has one fate: the first that applies. */
 
-static void
+static canary_event_e
 ngx_agent_canary_observe_fate(ngx_http_request_t *r,
     ngx_agent_canary_ctx_t *ctx, ngx_uint_t last, canary_tally_t *t)
 {
@@ -220,7 +225,7 @@ ngx_agent_canary_observe_fate(ngx_http_request_t *r,
 
     if (error) {
         (*error)++;
-        return;
+        return CANARY_EVENT_ERROR;
     }
 
     if (r->headers_out.status == NGX_HTTP_CLIENT_CLOSED_REQUEST
@@ -228,17 +233,39 @@ ngx_agent_canary_observe_fate(ngx_http_request_t *r,
         || r->connection->timedout)
     {
         t->client_aborts++;
-        return;
+        return CANARY_EVENT_NONE;
     }
 
     if (ngx_agent_canary_observe_broken(ctx->request, last)) {
         t->errors_stream++;
-        return;
+        return CANARY_EVENT_ERROR;
     }
 
     if (ctx->conf->usage || ctx->conf->outcome) {
-        ngx_agent_canary_observe_told(r, ctx, last, t);
+        return ngx_agent_canary_observe_told(r, ctx, last, t);
     }
+
+    return CANARY_EVENT_NONE;
+}
+
+
+void
+ngx_agent_canary_observe_event(ngx_agent_canary_ctx_t *ctx,
+    canary_event_e event, canary_tally_t *t)
+{
+    unsigned                  count;
+    ngx_agent_canary_node_t  *node;
+
+    if (ctx->decision.bucket == CANARY_BUCKETS) {
+        return;
+    }
+
+    node = ctx->flag->node;
+
+    count = canary_repeat(node->repeats[ctx->route], event,
+                          ctx->decision.hash, ngx_current_msec / 1000);
+
+    canary_tally_event(t, event, count);
 }
 
 
@@ -291,7 +318,7 @@ ngx_agent_canary_observe_broken(ngx_http_request_t *r, ngx_uint_t last)
 
 /* What the answer itself tells, in its body or by agent_canary_outcome. */
 
-static void
+static canary_event_e
 ngx_agent_canary_observe_told(ngx_http_request_t *r,
     ngx_agent_canary_ctx_t *ctx, ngx_uint_t last, canary_tally_t *t)
 {
@@ -308,21 +335,23 @@ ngx_agent_canary_observe_told(ngx_http_request_t *r,
         && r->headers_out.status < NGX_HTTP_SPECIAL_RESPONSE)
     {
         t->errors_in_band++;
-        return;
+        return CANARY_EVENT_ERROR;
     }
 
     if (ngx_agent_canary_observe_after(ctx->request, last)) {
-        return;
+        return CANARY_EVENT_NONE;
     }
 
     if (ctx->conf->usage && ngx_agent_canary_usage_grpc(ctx->request)) {
         t->errors_in_band++;
-        return;
+        return CANARY_EVENT_ERROR;
     }
 
     if (ctx->conf->outcome) {
-        ngx_agent_canary_observe_outcome(ctx, t);
+        return ngx_agent_canary_observe_outcome(ctx, t);
     }
+
+    return CANARY_EVENT_NONE;
 }
 
 
@@ -473,7 +502,7 @@ ngx_agent_canary_observe_counter(ngx_http_upstream_state_t *state,
 }
 
 
-static void
+static canary_event_e
 ngx_agent_canary_observe_outcome(ngx_agent_canary_ctx_t *ctx,
     canary_tally_t *t)
 {
@@ -486,7 +515,7 @@ ngx_agent_canary_observe_outcome(ngx_agent_canary_ctx_t *ctx,
     if (ngx_agent_canary_value(r, ctx->conf->outcome, &value) != NGX_OK
         || value.len == 0)
     {
-        return;
+        return CANARY_EVENT_NONE;
     }
 
     for (i = 0; i < NGX_AGENT_CANARY_OUTCOMES; i++) {
@@ -495,30 +524,31 @@ ngx_agent_canary_observe_outcome(ngx_agent_canary_ctx_t *ctx,
         }
     }
 
-    switch (i) {
-
-    case NGX_AGENT_CANARY_OUTCOME_SUCCESS:
-        break;
-
-    case NGX_AGENT_CANARY_OUTCOME_ERROR:
-        t->errors_in_band++;
-        break;
-
-    case NGX_AGENT_CANARY_OUTCOME_DENIED:
-        t->denied++;
-        break;
-
-    case NGX_AGENT_CANARY_OUTCOME_ESCALATED:
-        t->escalated++;
-        break;
-
-    default:
+    if (i == NGX_AGENT_CANARY_OUTCOMES) {
         ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                       "agent_canary_outcome \"%*s\" is ignored: expected "
                       "\"success\", \"error\", \"denied\", \"escalated\" "
                       "or nothing", value.len, value.data);
-        return;
+        return CANARY_EVENT_NONE;
     }
 
     ctx->outcome = i + 1;
+
+    switch (i) {
+
+    case NGX_AGENT_CANARY_OUTCOME_ERROR:
+        t->errors_in_band++;
+        return CANARY_EVENT_ERROR;
+
+    case NGX_AGENT_CANARY_OUTCOME_DENIED:
+        t->denied++;
+        return CANARY_EVENT_DENIED;
+
+    case NGX_AGENT_CANARY_OUTCOME_ESCALATED:
+        t->escalated++;
+        return CANARY_EVENT_ESCALATED;
+
+    default: /* NGX_AGENT_CANARY_OUTCOME_SUCCESS */
+        return CANARY_EVENT_NONE;
+    }
 }

@@ -33,6 +33,11 @@ void ngx_agent_canary_observe_begin(ngx_http_request_t *r,
 canary_tally_t *ngx_agent_canary_observe_tally(
     ngx_agent_canary_main_conf_t *mcf, ngx_agent_canary_ctx_t *ctx);
 
+/* Counts, of users who are followed, how often they have that event. */
+
+void ngx_agent_canary_observe_event(ngx_agent_canary_ctx_t *ctx,
+    canary_event_e event, canary_tally_t *t);
+
 /*
  * Where the attempts of the arm end in r->upstream_states of ctx->request.
  * Afterwards the request may have gone to the arm of another flag, next, or to

@@ -15,6 +15,7 @@
 
 #include "ngx_agent_canary_module.h"
 #include "../canary/known.h"
+#include "../canary/repeat.h"
 #include "../canary/snapshot.h"
 
 
@@ -63,6 +64,7 @@ struct ngx_agent_canary_node_s {
     ngx_msec_t                   published; /* when, ngx_current_msec */
 
     ngx_agent_canary_block_t   **blocks;    /* of each slot, or NULL */
+    canary_repeat_t              repeats[CANARY_ARMS][CANARY_REPEATS];
 
     u_char                       name[CANARY_FLAG_NAME_MAX];
 };

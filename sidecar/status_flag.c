@@ -4,7 +4,7 @@
 #include "text.h"
 
 
-#define CANARYD_TALLY_FIELDS  22
+#define CANARYD_TALLY_FIELDS  23
 #define CANARYD_TALLY_ALL     ((1UL << CANARYD_TALLY_FIELDS) - 1)
 
 

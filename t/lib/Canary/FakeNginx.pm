@@ -19,7 +19,7 @@ use Canary::Util qw(free_port wait_until);
 use constant OK => "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
 
 my @fields = qw(requests errors_status errors_connect errors_timeout
-    errors_deadline errors_stream errors_in_band denied escalated
+    errors_deadline errors_stream errors_in_band denied escalated by_user
     client_aborts keyless overrides cost_known cost_unpriced cost_usd
     cost_capped_usd cost_capped_usd2 cost_cap_usd tokens_input
     tokens_output first_byte_ms latency_ms);
@@ -286,6 +286,7 @@ sub arm {
     $v{cost_usd} = $usd // 0;
     $v{latency_ms} = "\"0,0,0,$v{requests}\"";
     $v{first_byte_ms} = '""';
+    $v{by_user} = "\"$v{errors_status},$v{errors_status}\"";
     return '{"in_flight":0,' . join(',', map { "\"$_\":$v{$_}" } @fields)
         . '}';
 }

@@ -33,7 +33,7 @@ sub read_arms {
 
     for my $arm (keys %$arms) {
         for my $field (keys %{ $arms->{$arm} }) {
-            next if $field =~ /^cost_cap/;
+            next if $field =~ /^(?:cost_cap|by_user)/;
             my $value = sum0(split /,/, $arms->{$arm}{$field});
             $read{$arm}{$field} = 0 + sprintf('%.9g', $value) if $value;
         }

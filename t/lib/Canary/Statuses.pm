@@ -211,9 +211,10 @@ sub status {
 
 sub arm {
     my ($arm) = @_;
-    my $requests = $arm->{requests} // 0;
+    my ($requests, $errors) = map { $_ // 0 } @$arm{qw(requests errors_status)};
     return '{"in_flight":0,'
         . join('', map { "\"$_\":" . ($arm->{$_} // 0) . ',' } @fields)
+        . "\"by_user\":\"$errors,$errors\","
         . "\"first_byte_ms\":\"0,$requests\",\"latency_ms\":\"0,$requests\"}";
 }
 

@@ -1,0 +1,49 @@
+
+#include "repeat.h"
+
+
+/* The time of the last event, in seconds, and how many there were. */
+
+#define CANARY_REPEAT_BITS  12
+#define CANARY_REPEAT_MAX   ((1U << CANARY_REPEAT_BITS) - 1)
+#define CANARY_REPEAT_TIME  ((1U << (32 - CANARY_REPEAT_BITS)) - 1)
+
+#define canary_repeat_count(seen)      ((seen) & CANARY_REPEAT_MAX)
+#define canary_repeat_age(seen, time)                                         \
+    (((time) - ((seen) >> CANARY_REPEAT_BITS)) & CANARY_REPEAT_TIME)
+
+
+unsigned
+canary_repeat(volatile canary_repeat_t table[CANARY_REPEATS],
+    canary_event_e event, uint64_t user, uint64_t now)
+{
+    uint32_t                   count, seen, time, who;
+    volatile canary_repeat_t  *r;
+
+    /* a user's errors and refusals are told apart as two users are */
+
+    user ^= (uint64_t) event * 0x9e3779b97f4a7c15;
+
+    r = &table[user % CANARY_REPEATS];
+    who = (uint32_t) (user / CANARY_REPEATS);
+    time = (uint32_t) now & CANARY_REPEAT_TIME;
+
+    seen = r->seen;
+    count = canary_repeat_count(seen);
+
+    if (count == 0 || canary_repeat_age(seen, time) >= CANARY_REPEAT_AGE) {
+        count = 0;
+        r->user = who;
+
+    } else if (r->user != who) {
+        return 0;
+    }
+
+    if (count < CANARY_REPEAT_MAX) {
+        count++;
+    }
+
+    r->seen = time << CANARY_REPEAT_BITS | count;
+
+    return count;
+}
