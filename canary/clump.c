@@ -14,8 +14,16 @@
 
 #define CANARY_CLUMP_PAIRS  9               /* five minutes */
 
+/* Events that the unknown effect counts for, and that say too little. */
+#define CANARY_CLUMP_PRIOR  1
+#define CANARY_CLUMP_FEW    8
+
+/* The largest effect that users who are followed can show. */
+#define CANARY_CLUMP_EARLY  8.0
+
 
 static void canary_clump_pair(canary_clump_t *clump);
+static double canary_clump_early(const canary_clump_t *clump);
 
 
 void
@@ -85,13 +93,22 @@ canary_clump_pair(canary_clump_t *clump)
 }
 
 
+void
+canary_clump_follow(canary_clump_t *clump, canary_arm_e arm, double events,
+    double squares)
+{
+    clump->events[arm] += events;
+    clump->squares[arm] += fmax(squares, events);
+}
+
+
 double
 canary_clump_effect(const canary_clump_t *clump)
 {
     double  effect;
 
     if (clump->pairs < CANARY_CLUMP_PAIRS) {
-        return CANARY_CLUMP_UNKNOWN;
+        return canary_clump_early(clump);
     }
 
     if (!(clump->expected > 0)) {
@@ -107,4 +124,29 @@ canary_clump_effect(const canary_clump_t *clump)
     }
 
     return fmin(effect, CANARY_CLUMP_MAX);
+}
+
+
+/*
+ * A user's k events add k squared to the variance, and k to the mean: the
+ * effect is the ratio of their sums while events are rare.  A candidate that
+ * fails makes a clump of every user, so that it is asked only as long as the
+ * baseline has nothing to say, and not believed in all.
+ */
+
+static double
+canary_clump_early(const canary_clump_t *clump)
+{
+    double  events, squares;
+
+    events = CANARY_CLUMP_PRIOR + clump->events[CANARY_ARM_BASELINE];
+    squares = CANARY_CLUMP_PRIOR * CANARY_CLUMP_UNKNOWN
+              + clump->squares[CANARY_ARM_BASELINE];
+
+    if (clump->events[CANARY_ARM_BASELINE] < CANARY_CLUMP_FEW) {
+        events += clump->events[CANARY_ARM_CANDIDATE];
+        squares += clump->squares[CANARY_ARM_CANDIDATE];
+    }
+
+    return fmin(squares / events, CANARY_CLUMP_EARLY);
 }

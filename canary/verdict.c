@@ -33,6 +33,7 @@ typedef struct {
 
 static void canary_verdict_clean(canary_tally_t *clean,
     const canary_tally_t *t);
+static void canary_clean_users(canary_by_user_t *u);
 static double canary_clean_sum(double x, double max);
 static uint64_t canary_clean_count(uint64_t n);
 static double canary_clean_dt(double dt, double horizon);
@@ -55,6 +56,8 @@ static void canary_verdict_cost(canary_sample_t *sample,
     const canary_tally_t *t, double cap);
 static void canary_verdict_mean(canary_hearing_t *h);
 static void canary_verdict_learn(canary_hearing_t *h);
+static void canary_verdict_follow(canary_hearing_t *h, canary_arm_e arm,
+    const canary_tally_t *t);
 static void canary_verdict_remember(canary_verdict_t *v,
     const canary_tally_t *baseline, double dt);
 static double *canary_verdict_histogram(canary_verdict_state_t *state,
@@ -118,6 +121,7 @@ canary_verdict_tick(canary_verdict_t *v, const canary_tally_t *candidate,
 static void
 canary_verdict_clean(canary_tally_t *clean, const canary_tally_t *t)
 {
+    unsigned  i;
     uint64_t  errors;
 
     *clean = *t;
@@ -137,6 +141,10 @@ canary_verdict_clean(canary_tally_t *clean, const canary_tally_t *t)
     clean->escalated = canary_clean_count(t->escalated);
     clean->cost_known = canary_clean_count(t->cost_known);
 
+    for (i = 0; i < CANARY_EVENTS; i++) {
+        canary_clean_users(&clean->by_user[i]);
+    }
+
     clean->cost_usd = canary_clean_sum(t->cost_usd, CANARY_TALLY_SUM_MAX);
     clean->cost_cap_usd = canary_clean_sum(t->cost_cap_usd,
                                            CANARY_COST_CAP_MAX);
@@ -148,6 +156,14 @@ canary_verdict_clean(canary_tally_t *clean, const canary_tally_t *t)
     clean->cost_capped_usd = canary_clean_sum(t->cost_capped_usd,
                                               CANARY_TALLY_SUM_MAX);
     clean->cost_capped_usd2 = canary_clean_sum(t->cost_capped_usd2, 1e26);
+}
+
+
+static void
+canary_clean_users(canary_by_user_t *u)
+{
+    u->events = canary_clean_count(u->events);
+    u->squares = canary_clean_count(u->squares);
 }
 
 
@@ -194,6 +210,8 @@ canary_verdict_hear(canary_hearing_t *h, const canary_tally_t *candidate,
     canary_verdict_mean(h);
     canary_verdict_bet(h);
     canary_verdict_learn(h);
+    canary_verdict_follow(h, CANARY_ARM_CANDIDATE, candidate);
+    canary_verdict_follow(h, CANARY_ARM_BASELINE, baseline);
 
     return h->state->events >= h->rule->min_events
            && canary_rule_evidence(h->rule, h->state)
@@ -550,6 +568,40 @@ canary_verdict_learn(canary_hearing_t *h)
     s->total[CANARY_ARM_BASELINE].s += b->s;
 
     s->events += h->rule->metric == CANARY_METRIC_COST_USD ? c->n : c->s;
+}
+
+
+/* No users are followed for costs and latencies. */
+
+static void
+canary_verdict_follow(canary_hearing_t *h, canary_arm_e arm,
+    const canary_tally_t *t)
+{
+    canary_event_e           event;
+    const canary_by_user_t  *u;
+
+    switch (h->rule->metric) {
+
+    case CANARY_METRIC_ERROR_RATE:
+        event = CANARY_EVENT_ERROR;
+        break;
+
+    case CANARY_METRIC_DENIED_RATE:
+        event = CANARY_EVENT_DENIED;
+        break;
+
+    case CANARY_METRIC_ESCALATED_RATE:
+        event = CANARY_EVENT_ESCALATED;
+        break;
+
+    default:
+        return;
+    }
+
+    u = &t->by_user[event];
+
+    canary_clump_follow(&h->state->clump, arm, (double) u->events,
+                        (double) u->squares);
 }
 
 

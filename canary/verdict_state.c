@@ -9,12 +9,12 @@
 
 
 /*
- * "agent-canary-verdict 1 <digest> <epoch> <check> <doubles...>", all numbers
+ * "agent-canary-verdict 2 <digest> <epoch> <check> <doubles...>", all numbers
  * hexadecimal and of 16 digits: what is read back is what was written, bit
  * by bit and whatever the locale.  A run of n zeros is "z<n in hex>".
  */
 
-#define CANARY_VERDICT_MAGIC  "agent-canary-verdict 1"
+#define CANARY_VERDICT_MAGIC  "agent-canary-verdict 2"
 
 #define CANARY_HEX_LEN        16
 #define CANARY_STATE_MAX      1e101         /* above the largest capital */
@@ -94,6 +94,9 @@ canary_rule_renew(canary_rule_state_t *s)
 {
     canary_bet_init(&s->limit);
     canary_bet_init(&s->worse);
+
+    s->clump.events[CANARY_ARM_CANDIDATE] = 0;
+    s->clump.squares[CANARY_ARM_CANDIDATE] = 0;
 
     memset(s->total, 0, sizeof(s->total));
     memset(s->slot, 0, sizeof(s->slot));

@@ -613,6 +613,120 @@ clumps_are_measured(void **state)
 }
 
 
+/* Before that the users who are followed tell, the baseline's first. */
+
+static void
+users_tell_of_clumps_at_once(void **state)
+{
+    canary_clump_t  c = { 0 };
+
+    (void) state;
+
+    canary_clump_follow(&c, CANARY_ARM_CANDIDATE, 1, 1);
+    assert_true(canary_clump_effect(&c) == 1.5);
+
+    canary_clump_follow(&c, CANARY_ARM_CANDIDATE, 7, 7);
+    assert_true(canary_clump_effect(&c) == 10 / 9.0);
+
+    canary_clump_follow(&c, CANARY_ARM_CANDIDATE, 40, 1600);
+    assert_true(canary_clump_effect(&c) == 8);
+
+    canary_clump_follow(&c, CANARY_ARM_BASELINE, 9, 38);
+    assert_true(canary_clump_effect(&c) == 4);
+
+    /* squares are never less than what is squared */
+
+    memset(&c, 0, sizeof(c));
+    canary_clump_follow(&c, CANARY_ARM_BASELINE, 99, 0);
+    assert_true(canary_clump_effect(&c) == 1.01);
+}
+
+
+/* The same total failure, of many users and of one who tries again. */
+
+static unsigned
+requests_until_rolled_back(unsigned one_user)
+{
+    unsigned          i, k;
+    canary_ruling_t   ruling;
+    canary_verdict_t  v;
+
+    verdict_of(&v, ERRORS);
+
+    for (i = 0, k = 0; i < 200; i++) {
+        canary_tally_t  b = { 0 }, c = { 0 };
+
+        b.requests = 3;
+        c.requests = 1;
+        c.errors_status = i >= 100;
+
+        if (i >= 100) {
+            k = one_user ? k + 1 : 1;
+            canary_tally_event(&c, CANARY_EVENT_ERROR, k);
+        }
+
+        canary_verdict_tick(&v, &c, &b, 0.125, &ruling);
+
+        if (ruling.trip) {
+            return i - 99;
+        }
+    }
+
+    fail_msg("was not rolled back");
+    return 0;
+}
+
+
+static void
+a_user_who_tries_again_is_less_evidence(void **state)
+{
+    unsigned  many, one;
+
+    (void) state;
+
+    many = requests_until_rolled_back(0);
+    one = requests_until_rolled_back(1);
+    printf("%u requests of many users, %u of one\n", many, one);
+
+    assert_in_range(many, 5, 10);
+    assert_in_range(one, 2 * many, 60);
+}
+
+
+/* A candidate that is mended is not known by its clumps. */
+
+static void
+a_new_epoch_forgets_the_candidates_users(void **state)
+{
+    canary_tally_t    b = { 0 }, c = { 0 };
+    canary_clump_t   *clump;
+    canary_ruling_t   ruling;
+    canary_verdict_t  v;
+
+    (void) state;
+
+    verdict_of(&v, ERRORS);
+    clump = &v.state.rule[0].clump;
+
+    b.requests = 100;
+    b.by_user[CANARY_EVENT_ERROR] = (canary_by_user_t) { 2, 4 };
+    c.requests = 100;
+    c.by_user[CANARY_EVENT_ERROR] = (canary_by_user_t) { 5, 25 };
+    c.by_user[CANARY_EVENT_DENIED] = (canary_by_user_t) { 9, 81 };
+    canary_verdict_tick(&v, &c, &b, 0.25, &ruling);
+
+    assert_true(clump->events[CANARY_ARM_CANDIDATE] == 5);
+    assert_true(clump->squares[CANARY_ARM_CANDIDATE] == 25);
+    assert_true(clump->events[CANARY_ARM_BASELINE] == 2);
+
+    canary_verdict_renew(&v, 4);
+    assert_true(clump->events[CANARY_ARM_CANDIDATE] == 0);
+    assert_true(clump->squares[CANARY_ARM_CANDIDATE] == 0);
+    assert_true(clump->events[CANARY_ARM_BASELINE] == 2);
+    assert_true(clump->squares[CANARY_ARM_BASELINE] == 4);
+}
+
+
 static void
 check_numbers(const canary_verdict_t *v)
 {
@@ -1224,6 +1338,9 @@ main(void)
         cmocka_unit_test(a_dear_candidate_is_told_in_times),
         cmocka_unit_test(slow_answers_trip_by_the_edge),
         cmocka_unit_test(clumps_are_measured),
+        cmocka_unit_test(users_tell_of_clumps_at_once),
+        cmocka_unit_test(a_user_who_tries_again_is_less_evidence),
+        cmocka_unit_test(a_new_epoch_forgets_the_candidates_users),
         cmocka_unit_test(hostile_input_makes_no_nan),
         cmocka_unit_test(saving_and_restoring_is_identity),
         cmocka_unit_test(the_text_of_16_rules_fits),

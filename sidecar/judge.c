@@ -51,6 +51,7 @@ static void canaryd_judge_sight(canaryd_t *d, uint64_t now);
 static void canaryd_judge_hurry(canaryd_t *d, uint64_t now);
 static void canaryd_judge_quiet(canaryd_flag_t *f, uint64_t now);
 static void canaryd_judge_one(canaryd_t *d, canaryd_flag_t *f, uint64_t now);
+static void canaryd_judge_meet(canaryd_flag_t *f, uint64_t now);
 static void canaryd_judge_ruling(canaryd_t *d, canaryd_flag_t *f,
     const canary_ruling_t *ruling, uint64_t now);
 static int canaryd_judge_target(const canaryd_flag_t *f,
@@ -693,6 +694,7 @@ canaryd_judge_one(canaryd_t *d, canaryd_flag_t *f, uint64_t now)
     }
 
     canaryd_judge_quiet(f, now);
+    canaryd_judge_meet(f, now);
 
     canary_verdict_tick(f->verdict, &f->sum[CANARY_ARM_CANDIDATE],
                         &f->sum[CANARY_ARM_BASELINE],
@@ -708,6 +710,21 @@ canaryd_judge_one(canaryd_t *d, canaryd_flag_t *f, uint64_t now)
 
     if (ruling.trip) {
         canaryd_judge_ruling(d, f, &ruling, now);
+    }
+}
+
+
+/* A user's events are followed by each nginx of the fleet by itself. */
+
+static void
+canaryd_judge_meet(canaryd_flag_t *f, uint64_t now)
+{
+    unsigned  arm, live;
+
+    live = canaryd_fleet_live(&f->fleet, now, CANARYD_LIVE_MAX);
+
+    for (arm = 0; arm < CANARY_ARMS; arm++) {
+        canary_tally_meet(&f->sum[arm], live ? live : 1);
     }
 }
 

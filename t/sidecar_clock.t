@@ -57,12 +57,12 @@ my $sidecar = $watch->sidecar('one', nginx => $nginx, env => $clock->env,
 sub grow {
     my ($times) = @_;
     for (1 .. $times) {
-        $nginx->add(b => 30, c => 5, fail => 1);
+        $nginx->add(b => 30, c => 8, fail => 1);
         $sidecar->turns(1);
     }
 }
 
-# one failure in six is too many: some capital, and more with each step
+# one failure in nine is too many: some capital, and more with each step
 for my $what (sort keys %steps) {
     grow(2);
     my @before = map { $sidecar->metric($_) } $e, $n;

@@ -11,6 +11,7 @@
 #define SIM_HURRY      1.0                  /* s, as the sidecar's */
 #define SIM_SLOTS      16                   /* of a second */
 #define SIM_PENDING    (16 * SIM_SLOTS)
+#define SIM_CLUMP      64                   /* errors, at most */
 #define SIM_MINUTES    60
 #define SIM_Z_1        2.3263               /* one-sided, 1 % */
 #define SIM_SIGMA      1.5                  /* of lognormal costs */
@@ -36,6 +37,7 @@ typedef struct {
     sim_poisson_t  bad;                     /* or clumps of them */
     double         of[3];                   /* what the tables are for */
     unsigned       pending[SIM_PENDING];
+    unsigned       squares[SIM_PENDING];    /* of users, by those */
 } sim_arm_t;
 
 
@@ -191,44 +193,63 @@ sim_poisson(sim_t *sim, const sim_poisson_t *p)
 }
 
 
+/*
+ * A clump is of one user.  Its errors come anywhere within the spread: those
+ * that are there already make the k-th one add 2k - 1 to the square.
+ */
+
+static void
+sim_clump(sim_t *sim, sim_arm_t *a)
+{
+    unsigned  i, k, m, other, slot[SIM_CLUMP];
+
+    m = 1 + (unsigned) (log(sim_uniform(sim)) / log(1 - 1 / a->burst));
+    m = m < SIM_CLUMP ? m : SIM_CLUMP;
+
+    for (i = 0; i < m; i++) {
+        slot[i] = (unsigned) ((sim->now + sim_uniform(sim)
+                                          * sim->world->spread) * SIM_SLOTS);
+    }
+
+    for (i = 0; i < m; i++) {
+        for (k = 1, other = 0; other < m; other++) {
+            k += slot[other] < slot[i]
+                 || (slot[other] == slot[i] && other < i);
+        }
+
+        a->pending[slot[i] % SIM_PENDING]++;
+        a->squares[slot[i] % SIM_PENDING] += 2 * k - 1;
+    }
+}
+
+
 /* Errors of one arm in a tick: alone, or in clumps. */
 
-static unsigned
+static canary_by_user_t
 sim_errors(sim_t *sim, sim_arm_t *a, double dt)
 {
-    double    spread;
-    unsigned  at, clumps, due, errors, i, m;
+    unsigned          at, clumps, due, i;
+    canary_by_user_t  errors;
 
-    spread = sim->world->spread;
     clumps = sim_poisson(sim, &a->bad);
 
     if (a->burst <= 1) {
-        return clumps;
+        return (canary_by_user_t) { clumps, clumps };
     }
 
-    errors = 0;
-
     while (clumps--) {
-        m = 1 + (unsigned) (log(sim_uniform(sim)) / log(1 - 1 / a->burst));
-
-        for (i = 0; i < m; i++) {
-            if (spread == 0) {
-                errors++;
-                continue;
-            }
-
-            at = (unsigned) ((sim->now + sim_uniform(sim) * spread)
-                             * SIM_SLOTS);
-            a->pending[at % SIM_PENDING]++;
-        }
+        sim_clump(sim, a);
     }
 
     at = (unsigned) (sim->now * SIM_SLOTS);
-    due = spread > 0 ? (unsigned) (dt * SIM_SLOTS) : 0;
+    due = (unsigned) (dt * SIM_SLOTS);
+    errors = (canary_by_user_t) { 0, 0 };
 
     for (i = 0; i < due; i++) {
-        errors += a->pending[(at + i) % SIM_PENDING];
+        errors.events += a->pending[(at + i) % SIM_PENDING];
+        errors.squares += a->squares[(at + i) % SIM_PENDING];
         a->pending[(at + i) % SIM_PENDING] = 0;
+        a->squares[(at + i) % SIM_PENDING] = 0;
     }
 
     return errors;
@@ -257,11 +278,21 @@ sim_arm_set(const sim_t *sim, sim_arm_t *a, double level, double dt)
 
 
 static void
-sim_arm_errors(sim_t *sim, sim_arm_t *a, double dt, canary_sample_t *x)
+sim_arm_errors(sim_t *sim, sim_arm_t *a, canary_tally_t *t, double dt,
+    canary_sample_t *x)
 {
-    x->s = sim_errors(sim, a, dt);
+    canary_by_user_t  errors;
+
+    errors = sim_errors(sim, a, dt);
+
+    x->s = (double) errors.events;
     x->n = x->s + sim_poisson(sim, &a->good);
     x->ss = x->s;
+
+    t->requests += (uint64_t) x->n;
+    t->errors_status += errors.events;
+    t->by_user[CANARY_EVENT_ERROR].events += errors.events;
+    t->by_user[CANARY_EVENT_ERROR].squares += errors.squares;
 }
 
 
@@ -306,9 +337,7 @@ sim_arm_tick(sim_t *sim, sim_arm_t *a, canary_tally_t *t, double level,
     sim_arm_set(sim, a, level, dt);
 
     if (!sim->world->cost) {
-        sim_arm_errors(sim, a, dt, x);
-        t->requests += (uint64_t) x->n;
-        t->errors_status += (uint64_t) x->s;
+        sim_arm_errors(sim, a, t, dt, x);
         return;
     }
 
