@@ -18,6 +18,19 @@
 #define NGX_AGENT_CANARY_LIFT_MAX                                            \
     (NGX_AGENT_CANARY_PREFIX_MAX + CANARY_FLAG_NAME_MAX + 64)
 
+/* as each flag is looked for among them */
+#define NGX_AGENT_CANARY_STATUS_NAMES  64
+
+
+/* Which flags are asked for. */
+
+typedef struct {
+    ngx_msec_t                   since;     /* changed from then on */
+    ngx_uint_t                   all;       /* or at any time */
+    ngx_uint_t                   n;         /* 0: of any name */
+    canary_str_t                 name[NGX_AGENT_CANARY_STATUS_NAMES];
+} ngx_agent_canary_query_t;
+
 
 static void ngx_agent_canary_status_redis(ngx_agent_canary_zone_t *zone,
     ngx_agent_canary_out_t *out);
@@ -38,9 +51,18 @@ static void ngx_agent_canary_status_decisions(ngx_agent_canary_sum_t *sum,
     ngx_agent_canary_out_t *out);
 static void ngx_agent_canary_status_arms(ngx_agent_canary_sum_t *sum,
     ngx_agent_canary_out_t *out);
-static ngx_int_t ngx_agent_canary_status_args(ngx_http_request_t *r,
-    ngx_agent_canary_zone_t *zone, ngx_msec_t *since, ngx_uint_t *all,
+static ngx_int_t ngx_agent_canary_status_guarded(ngx_http_request_t *r,
+    ngx_agent_canary_zone_t *zone, canary_error_t *err);
+static ngx_int_t ngx_agent_canary_status_since(ngx_http_request_t *r,
+    ngx_agent_canary_zone_t *zone, ngx_agent_canary_query_t *query,
     canary_error_t *err);
+static ngx_int_t ngx_agent_canary_status_names(ngx_http_request_t *r,
+    ngx_agent_canary_query_t *query, canary_error_t *err);
+static ngx_uint_t ngx_agent_canary_status_named(
+    ngx_agent_canary_query_t *query, ngx_str_t *name);
+static ngx_uint_t ngx_agent_canary_status_changed(
+    ngx_agent_canary_query_t *query, ngx_agent_canary_flag_t *flag,
+    ngx_agent_canary_sum_t *sum);
 
 
 ngx_int_t
@@ -49,12 +71,22 @@ ngx_agent_canary_status(ngx_http_request_t *r,
     canary_error_t *err)
 {
     ngx_int_t                  rc;
-    ngx_uint_t                 i, n, all;
-    ngx_msec_t                 since;
+    ngx_uint_t                 i, n;
     ngx_agent_canary_sum_t     sum;
     ngx_agent_canary_flag_t  **flag;
+    ngx_agent_canary_query_t   query;
 
-    rc = ngx_agent_canary_status_args(r, mcf->zone, &since, &all, err);
+    rc = ngx_agent_canary_status_guarded(r, mcf->zone, err);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    rc = ngx_agent_canary_status_since(r, mcf->zone, &query, err);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    rc = ngx_agent_canary_status_names(r, &query, err);
     if (rc != NGX_OK) {
         return rc;
     }
@@ -79,15 +111,13 @@ ngx_agent_canary_status(ngx_http_request_t *r,
 
     for (i = 0, n = 0; i < mcf->flags.nelts; i++) {
 
+        if (!ngx_agent_canary_status_named(&query, &flag[i]->sn.str)) {
+            continue;
+        }
+
         ngx_agent_canary_tally_sum(mcf->zone, flag[i]->node, &sum);
 
-        /* what a scraper that comes four times a second knows already */
-
-        if (!all
-            && (sum.blocks == 0
-                || (ngx_msec_int_t) (sum.touched - since) < 0)
-            && (ngx_msec_int_t) (flag[i]->node->published - since) < 0)
-        {
+        if (!ngx_agent_canary_status_changed(&query, flag[i], &sum)) {
             continue;
         }
 
@@ -104,17 +134,12 @@ ngx_agent_canary_status(ngx_http_request_t *r,
 }
 
 
-/*
- * since=: the clock_ms of an earlier status, leaves out flags that have not
- * changed; guard=: the name of a sidecar, which is there then.
- */
+/* guard=: the name of a sidecar, which is there then. */
 
 static ngx_int_t
-ngx_agent_canary_status_args(ngx_http_request_t *r,
-    ngx_agent_canary_zone_t *zone, ngx_msec_t *since, ngx_uint_t *all,
-    canary_error_t *err)
+ngx_agent_canary_status_guarded(ngx_http_request_t *r,
+    ngx_agent_canary_zone_t *zone, canary_error_t *err)
 {
-    off_t         n;
     ngx_str_t     name;
     canary_str_t  value;
 
@@ -122,27 +147,46 @@ ngx_agent_canary_status_args(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (value.len) {
-        if (!canary_flag_name_valid(value)) {
-            canary_error(err, "guard", value,
-                         "expected 1 to 64 of A-Z a-z 0-9 . _ -");
-            return NGX_HTTP_BAD_REQUEST;
-        }
-
-        name.len = value.len;
-        name.data = (u_char *) value.data;
-
-        ngx_agent_canary_zone_guarded(zone, &name);
+    if (value.len == 0) {
+        return NGX_OK;
     }
+
+    if (!canary_flag_name_valid(value)) {
+        canary_error(err, "guard", value,
+                     "expected 1 to 64 of A-Z a-z 0-9 . _ -");
+        return NGX_HTTP_BAD_REQUEST;
+    }
+
+    name.len = value.len;
+    name.data = (u_char *) value.data;
+
+    ngx_agent_canary_zone_guarded(zone, &name);
+
+    return NGX_OK;
+}
+
+
+/*
+ * since=: the clock_ms of an earlier status, leaves out flags that have not
+ * changed.
+ */
+
+static ngx_int_t
+ngx_agent_canary_status_since(ngx_http_request_t *r,
+    ngx_agent_canary_zone_t *zone, ngx_agent_canary_query_t *query,
+    canary_error_t *err)
+{
+    off_t         n;
+    canary_str_t  value;
 
     if (ngx_agent_canary_api_argument(r, "since", &value) == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    *all = (value.len == 0);
-    *since = 0;
+    query->all = (value.len == 0);
+    query->since = 0;
 
-    if (*all) {
+    if (query->all) {
         return NGX_OK;
     }
 
@@ -155,14 +199,94 @@ ngx_agent_canary_status_args(ngx_http_request_t *r,
 
     /* the clocks of two workers differ by a little */
 
-    *since = (ngx_msec_t) n - NGX_AGENT_CANARY_CLOCK_SKEW;
+    query->since = (ngx_msec_t) n - NGX_AGENT_CANARY_CLOCK_SKEW;
 
     /* flags grow stale by time alone, and nothing of them changes then */
 
-    *all = !ngx_agent_canary_zone_fresh(zone)
-           || (ngx_msec_int_t) (zone->sh->renewed - *since) >= 0;
+    query->all = !ngx_agent_canary_zone_fresh(zone)
+                 || (ngx_msec_int_t) (zone->sh->renewed - query->since) >= 0;
 
     return NGX_OK;
+}
+
+
+/*
+ * flag=a,b,c leaves out all others.  A name that no flag has is no error: it
+ * may have left the configuration after it was shown.
+ */
+
+static ngx_int_t
+ngx_agent_canary_status_names(ngx_http_request_t *r,
+    ngx_agent_canary_query_t *query, canary_error_t *err)
+{
+    ngx_int_t     rc;
+    const char   *p, *last;
+    canary_str_t  value, *name;
+
+    query->n = 0;
+
+    rc = ngx_agent_canary_api_argument(r, "flag", &value);
+
+    if (rc != NGX_OK) {
+        return rc == NGX_DECLINED ? NGX_OK : NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    last = value.data + value.len;
+
+    for (p = value.data; p <= last; p = name->data + name->len + 1) {
+
+        if (query->n == NGX_AGENT_CANARY_STATUS_NAMES) {
+            canary_error(err, "flag", value, "expected at most 64 names");
+            return NGX_HTTP_BAD_REQUEST;
+        }
+
+        name = &query->name[query->n++];
+        name->data = p;
+        name->len = 0;
+
+        while (p + name->len < last && p[name->len] != ',') {
+            name->len++;
+        }
+
+        if (!canary_flag_name_valid(*name)) {
+            canary_error(err, "flag", *name, "expected names of 1 to 64 of "
+                         "A-Z a-z 0-9 . _ -, with commas between them");
+            return NGX_HTTP_BAD_REQUEST;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_agent_canary_status_named(ngx_agent_canary_query_t *query,
+    ngx_str_t *name)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < query->n; i++) {
+        if (query->name[i].len == name->len
+            && ngx_memcmp(query->name[i].data, name->data, name->len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return query->n == 0;
+}
+
+
+/* What a scraper that comes four times a second does not know already. */
+
+static ngx_uint_t
+ngx_agent_canary_status_changed(ngx_agent_canary_query_t *query,
+    ngx_agent_canary_flag_t *flag, ngx_agent_canary_sum_t *sum)
+{
+    return query->all
+           || (sum->blocks
+               && (ngx_msec_int_t) (sum->touched - query->since) >= 0)
+           || (ngx_msec_int_t) (flag->node->published - query->since) >= 0;
 }
 
 

@@ -10,7 +10,7 @@ use strict;
 use warnings;
 
 use File::Basename qw(dirname);
-use JSON::PP qw(encode_json);
+use JSON::PP qw(decode_json encode_json);
 use Test::More;
 
 use lib dirname(__FILE__) . '/lib';
@@ -268,6 +268,65 @@ for my $since ('99999999999999999999', '-1', '1.5', '%20', '1x') {
     is($nginx->get("/canary/status?since=$since")->{status}, 400,
        "since=$since is refused");
 }
+
+
+# -- some flags, by their names -----------------------------------------------
+
+# The names that are shown to who asks so.
+sub shown {
+    my ($query) = @_;
+    my $answer = $nginx->get("/canary/status?$query");
+    return join ' ', $answer->{status} == 200
+        ? map { $_->{name} } @{ decode_json($answer->{body})->{flags} }
+        : ($answer->{status}, decode_json($answer->{body})->{error});
+}
+
+sub named {
+    my ($query, $names) = @_;
+    is(shown($query), $names, length $query < 60 ? $query
+       : substr($query, 0, 60) . '...');
+}
+
+ok(quiet(), 'it is quiet');
+$clock = status()->{clock};
+my $many = join ',', ('flag-a') x 64;
+
+named('flag=flag-c', 'flag-c');
+named('flag=flag-z,flag-b', 'flag-b flag-z');
+named('flag=flag-z%2Cflag-b', 'flag-b flag-z');
+named('flag=flag-c,nobody,flag-c', 'flag-c');
+named('flag=nobody', '');
+named('flag=flag', '');
+named("flag=$many", 'flag-a');
+named("flag=flag-c&since=$clock", '');
+
+my $whole = status();
+my ($part) = $nginx->get('/canary/status?flag=flag-c')->{body}
+    =~ /^\{"name":"flag-c"(.*?)\]\}$/m;
+is($part, $whole->{line}{'flag-c'}, 'and as it is shown among all');
+
+ask('flag-b');
+ask('flag-c');
+is(shown("since=$clock"), 'flag-b flag-c', 'since=: two flags with requests');
+named("flag=flag-c,flag-d&since=$clock", 'flag-c');
+named("since=$clock&flag=flag-d", '');
+
+my $expected = 'expected names of 1 to 64 of A-Z a-z 0-9 . _ -, with commas '
+    . 'between them';
+
+for (['', ''], [',', ''], ['flag-a,', ''], ['flag-a,,flag-b', ''],
+     ['flag-a%20', 'flag-a '], ['flag-a,b%22%3Cscript%3E', 'b"<script>'],
+     ['flag-a%00', 'flag-a\\x00'], ['x' x 65, 'x' x 65])
+{
+    my ($value, $quoted) = @$_;
+    like(shown("flag=$value"), qr/^400 flag "\Q$quoted\E": \Q$expected\E$/,
+         "flag=$value is refused");
+}
+
+like(shown("flag=$many,flag-a"), qr/^400 .*flag-a,.*: expected at most 64 names/,
+     '65 names are refused');
+is($nginx->get("/canary/status?flag=x%20&since=$clock")->{status}, 400,
+   'also with since=');
 
 $mute->process->stop;
 $story->end;
