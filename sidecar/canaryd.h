@@ -67,6 +67,8 @@ typedef struct {
     unsigned           fed:1;               /* there is something in it */
     uint64_t           ticked;              /* ms */
     uint64_t           traffic;             /* ms, of the last request */
+    uint64_t           hurry;               /* ms, evidence rises until then */
+    double             evidence;            /* 1 is enough; while it rises */
 
     canaryd_latch_t    latch;
     char               told[CANARYD_ID_MAX];        /* the last event */
@@ -99,8 +101,7 @@ typedef struct {
     canaryd_status_t    status;             /* owned by the scraper, but */
     unsigned            ready:1;            /* the judge's when ready */
     unsigned            full:1;             /* it has all flags */
-    uint64_t            read_at;            /* ms */
-    uint64_t            hurry;              /* until then, ms */
+    uint64_t            read_at;            /* ms, all flags */
 
     char                boot[CANARYD_BOOT_MAX + 1];
     char                nginx_version[CANARYD_STATE_MAX];

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "clock.h"
+#include "hurry.h"
 #include "judge.h"
 #include "log.h"
 #include "verdict_record.h"
@@ -12,9 +13,6 @@
 
 /* Without news a flag is judged this often, in ms. */
 #define CANARYD_IDLE_TICK  1000
-
-/* Evidence that rises makes readings come faster for that long, in ms. */
-#define CANARYD_HURRY      1000
 
 /* The bit of a rule, of which 1 is the first, in flag->notified. */
 #define canaryd_notice(rule)  ((uint32_t) 1 << (rule) % 32)
@@ -48,7 +46,6 @@ static void canaryd_judge_overtaken(canaryd_t *d);
 static void canaryd_judge_absent(canaryd_t *d);
 static void canaryd_judge_dropped(canaryd_t *d);
 static void canaryd_judge_sight(canaryd_t *d, uint64_t now);
-static void canaryd_judge_hurry(canaryd_t *d, uint64_t now);
 static void canaryd_judge_quiet(canaryd_flag_t *f, uint64_t now);
 static void canaryd_judge_one(canaryd_t *d, canaryd_flag_t *f, uint64_t now);
 static void canaryd_judge_meet(canaryd_flag_t *f, uint64_t now);
@@ -685,6 +682,7 @@ canaryd_judge_sight(canaryd_t *d, uint64_t now)
 static void
 canaryd_judge_one(canaryd_t *d, canaryd_flag_t *f, uint64_t now)
 {
+    uint32_t         percent;
     canary_ruling_t  ruling;
 
     if (f->sum[CANARY_ARM_BASELINE].requests
@@ -704,8 +702,12 @@ canaryd_judge_one(canaryd_t *d, canaryd_flag_t *f, uint64_t now)
     f->fed = 0;
     f->ticked = now;
 
-    if (ruling.rising) {
-        canaryd_judge_hurry(d, now);
+    /* where nothing is left to be taken back, there is no hurry */
+
+    if (ruling.rising
+        && canaryd_judge_target(f, ruling.action, &percent))
+    {
+        canaryd_hurry_rising(d, f, now);
     }
 
     if (ruling.trip) {
@@ -726,17 +728,6 @@ canaryd_judge_meet(canaryd_flag_t *f, uint64_t now)
     for (arm = 0; arm < CANARY_ARMS; arm++) {
         canary_tally_meet(&f->sum[arm], live ? live : 1);
     }
-}
-
-
-/* The next readings come sooner, and what they say goes to the fleet. */
-
-static void
-canaryd_judge_hurry(canaryd_t *d, uint64_t now)
-{
-    d->hurry = now + CANARYD_HURRY;
-    d->news = 1;
-    (void) pthread_cond_signal(&d->redis);
 }
 
 

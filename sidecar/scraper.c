@@ -1,11 +1,15 @@
 
-/* Reads the status of nginx, once in an interval or faster. */
+/*
+ * Reads the status of nginx: of all flags once in an interval, and in between
+ * of those whose evidence rises.
+ */
 
 #include <inttypes.h>
 #include <stdio.h>
 #include "canaryd.h"
 #include "clock.h"
 #include "http.h"
+#include "hurry.h"
 #include "threads.h"
 
 
@@ -17,7 +21,7 @@
 /* All flags, not only those that changed, every so many readings. */
 #define CANARYD_FULL_EVERY   40
 
-/* While evidence is rising, so many readings come in an interval. */
+/* Of a flag whose evidence rises, so many readings come in an interval. */
 #define CANARYD_HURRY_TIMES  4
 
 
@@ -25,22 +29,28 @@ typedef struct {
     canaryd_t       *d;
     canaryd_http_t   http;
     char             boot[CANARYD_BOOT_MAX + 1];
-    uint64_t         clock;                 /* of nginx, 0: not known */
+    uint64_t         clock;                 /* of nginx at the last reading of
+                                               all flags, 0: not known */
+    uint64_t         next;                  /* ms, when they are due again */
     unsigned         turn;
     unsigned         full:1;                /* the last one has all flags */
+    unsigned         hurry;                 /* the next one: so many flags, */
+    char             names[CANARYD_HURRY_MAX];      /* these; 0: all of them */
 } canaryd_scraper_t;
 
 
-static void canaryd_scraper_wait(canaryd_t *d, uint64_t start);
+static void canaryd_scraper_wait(canaryd_scraper_t *s, uint64_t start);
 static int canaryd_scraper_read(canaryd_scraper_t *s, canary_error_t *err);
-static int canaryd_scraper_full(canaryd_scraper_t *s);
+static void canaryd_scraper_url(canaryd_scraper_t *s, char *url,
+    size_t size);
+static void canaryd_scraper_done(canaryd_scraper_t *s, uint64_t clock);
 
 
 void *
 canaryd_scraper(void *data)
 {
     int                 rc;
-    uint64_t            start;
+    uint64_t            start, now;
     canaryd_t          *d = data;
     canary_error_t      err;
     canaryd_scraper_t   s = { 0 };
@@ -61,6 +71,10 @@ canaryd_scraper(void *data)
     while (!d->stop) {
         start = canaryd_now();
 
+        if (s.hurry == 0) {
+            s.next = start + d->options.interval;
+        }
+
         (void) pthread_mutex_unlock(&d->lock);
         rc = canaryd_scraper_read(&s, &err);
         (void) pthread_mutex_lock(&d->lock);
@@ -68,15 +82,20 @@ canaryd_scraper(void *data)
         if (rc == 0) {
             d->ready = 1;
             d->full = s.full;
-            d->read_at = canaryd_now();
-            canaryd_party_ok(&d->nginx, d->read_at);
+            now = canaryd_now();
+
+            if (s.hurry == 0) {
+                d->read_at = now;
+            }
+
+            canaryd_party_ok(&d->nginx, now);
             (void) pthread_cond_signal(&d->judge);
 
         } else {
             canaryd_party_fail(&d->nginx, err.text);
         }
 
-        canaryd_scraper_wait(d, start);
+        canaryd_scraper_wait(&s, start);
     }
 
     (void) pthread_mutex_unlock(&d->lock);
@@ -89,9 +108,17 @@ canaryd_scraper(void *data)
 /* The next reading needs the judge to be done with this one. */
 
 static void
-canaryd_scraper_wait(canaryd_t *d, uint64_t start)
+canaryd_scraper_wait(canaryd_scraper_t *s, uint64_t start)
 {
-    uint64_t  now, when;
+    uint64_t    now, when, pace;
+    canaryd_t  *d;
+
+    d = s->d;
+
+    /* rounded up, or the last one would come just before all are read */
+
+    pace = (d->options.interval + CANARYD_HURRY_TIMES - 1)
+           / CANARYD_HURRY_TIMES;
 
     while (!d->stop) {
         if (d->ready) {
@@ -100,9 +127,16 @@ canaryd_scraper_wait(canaryd_t *d, uint64_t start)
         }
 
         now = canaryd_now();
-        when = start + (now < d->hurry
-                        ? d->options.interval / CANARYD_HURRY_TIMES
-                        : d->options.interval);
+        when = start + pace;
+
+        /* after a failure nothing but the whole status will do */
+
+        s->hurry = s->clock && when < s->next && now < s->next
+                   ? canaryd_hurry_names(d, s->names, now) : 0;
+
+        if (s->hurry == 0) {
+            when = s->next;
+        }
 
         if (now >= when) {
             return;
@@ -118,22 +152,18 @@ canaryd_scraper_wait(canaryd_t *d, uint64_t start)
 static int
 canaryd_scraper_read(canaryd_scraper_t *s, canary_error_t *err)
 {
-    char         url[CANARYD_URL_MAX + CANARYD_ID_MAX];
-    long         status;
-    unsigned     full;
-    canaryd_t   *d;
+    char        url[CANARYD_URL_MAX + CANARYD_ID_MAX + CANARYD_HURRY_MAX];
+    long        status;
+    uint64_t    clock;
+    canaryd_t  *d;
 
     d = s->d;
-    full = s->clock == 0 || s->turn++ % CANARYD_FULL_EVERY == 0;
+    s->full = s->hurry == 0
+              && (s->clock == 0 || s->turn++ % CANARYD_FULL_EVERY == 0);
 
-    (void) snprintf(url, sizeof(url), "%sstatus?guard=%s",
-                    d->options.nginx.url, d->options.instance);
+    canaryd_scraper_url(s, url, sizeof(url));
 
-    if (!full) {
-        (void) snprintf(url, sizeof(url), "%sstatus?guard=%s&since=%" PRIu64,
-                        d->options.nginx.url, d->options.instance, s->clock);
-    }
-
+    clock = s->clock;
     s->clock = 0;
 
     if (s->http.body.size > CANARYD_ANSWER_KEEP) {
@@ -161,9 +191,33 @@ canaryd_scraper_read(canaryd_scraper_t *s, canary_error_t *err)
         return -1;
     }
 
-    s->full = full ? 1 : 0;
+    canaryd_scraper_done(s, clock);
 
-    return canaryd_scraper_full(s);
+    return 0;
+}
+
+
+/*
+ * Of flags that are read in a hurry a change is seen twice: what counts is
+ * when all were read, as the others may have changed since.
+ */
+
+static void
+canaryd_scraper_url(canaryd_scraper_t *s, char *url, size_t size)
+{
+    char        since[CANARYD_ID_MAX];
+    canaryd_t  *d;
+
+    d = s->d;
+    since[0] = '\0';
+
+    if (!s->full) {
+        (void) snprintf(since, sizeof(since), "&since=%" PRIu64, s->clock);
+    }
+
+    (void) snprintf(url, size, "%sstatus?guard=%s%s%s%s",
+                    d->options.nginx.url, d->options.instance, since,
+                    s->hurry ? "&flag=" : "", s->hurry ? s->names : "");
 }
 
 
@@ -172,8 +226,8 @@ canaryd_scraper_read(canaryd_scraper_t *s, canary_error_t *err)
  * it: the next reading is a full one then, and this one is dropped.
  */
 
-static int
-canaryd_scraper_full(canaryd_scraper_t *s)
+static void
+canaryd_scraper_done(canaryd_scraper_t *s, uint64_t clock)
 {
     int         another;
     canaryd_t  *d;
@@ -184,12 +238,10 @@ canaryd_scraper_full(canaryd_scraper_t *s)
                                 canaryd_str(d->status.boot));
 
     canaryd_copy(s->boot, sizeof(s->boot), canaryd_str(d->status.boot));
-    s->clock = d->status.clock;
+    s->clock = s->hurry ? clock : d->status.clock;
 
     if (another && !s->full) {
         s->clock = 0;
         d->status.n = 0;
     }
-
-    return 0;
 }
