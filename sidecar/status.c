@@ -37,6 +37,7 @@ static int canaryd_top_redis(canaryd_status_parser_t *p);
 static int canaryd_top_flags(canaryd_status_parser_t *p);
 static canaryd_status_flag_t *canaryd_status_room(canaryd_status_t *s);
 static void canaryd_status_twins(canaryd_status_t *s);
+static int canaryd_status_cmp(const void *a, const void *b);
 
 
 static const canaryd_top_t  canaryd_tops[] = {
@@ -287,22 +288,37 @@ canaryd_status_room(canaryd_status_t *s)
 static void
 canaryd_status_twins(canaryd_status_t *s)
 {
-    size_t    len;
-    unsigned  i, k;
+    unsigned                i;
+    canaryd_status_flag_t  *flag[CANARYD_FLAGS_MAX];
+
+    if (s->n == 0) {
+        return;
+    }
+
+    for (i = 0; i < s->n; i++) {
+        flag[i] = &s->flag[i];
+    }
+
+    qsort(flag, s->n, sizeof(canaryd_status_flag_t *), canaryd_status_cmp);
 
     for (i = 1; i < s->n; i++) {
-        len = strlen(s->flag[i].name) + 1;
-
-        for (k = 0; k < i; k++) {
-            if (memcmp(s->flag[i].name, s->flag[k].name, len) == 0) {
-                s->flag[i].bad = s->flag[k].bad = "name";
-            }
+        if (strcmp(flag[i - 1]->name, flag[i]->name) == 0) {
+            flag[i - 1]->bad = flag[i]->bad = "name";
         }
     }
 
     for (i = 0; i < s->n; i++) {
         s->bad += s->flag[i].bad != NULL;
     }
+}
+
+
+static int
+canaryd_status_cmp(const void *a, const void *b)
+{
+    const canaryd_status_flag_t *const  *one = a, *const *two = b;
+
+    return strcmp((*one)->name, (*two)->name);
 }
 
 
