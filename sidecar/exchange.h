@@ -30,6 +30,7 @@ typedef struct {
     canaryd_window_t  window;               /* as Redis has it */
     uint64_t          version;
     uint64_t          full_at;              /* ms, 0: all has to be sent */
+    unsigned          full:1;               /* so it was, the last time */
 } canaryd_sent_t;
 
 

@@ -148,14 +148,13 @@ canaryd_publish_window(canaryd_exchange_t *e, unsigned i, uint64_t now)
 {
     int              len;
     char             key[CANARYD_ID_MAX + 2 * CANARY_FLAG_NAME_MAX];
-    unsigned         full;
     canaryd_args_t   args;
     canaryd_flag_t  *f;
     canaryd_sent_t  *sent;
 
     f = e->d->flag[i];
     sent = &e->sent[i];
-    full = sent->full_at == 0 || now - sent->full_at >= CANARYD_REFRESH;
+    sent->full = sent->full_at == 0 || now - sent->full_at >= CANARYD_REFRESH;
 
     len = snprintf(key, sizeof(key), "%swindow:%s:%s", e->d->options.fleet,
                    f->name, e->d->options.instance);
@@ -165,7 +164,7 @@ canaryd_publish_window(canaryd_exchange_t *e, unsigned i, uint64_t now)
     canaryd_args_add(&args, canaryd_str("HSET"));
     canaryd_args_add(&args, (canary_str_t) { (size_t) len, key });
 
-    if (canaryd_window_write(&f->window, full ? NULL : &sent->window,
+    if (canaryd_window_write(&f->window, sent->full ? NULL : &sent->window,
                              canaryd_args_field, &args)
         == 0)
     {
@@ -174,13 +173,13 @@ canaryd_publish_window(canaryd_exchange_t *e, unsigned i, uint64_t now)
     }
 
     canaryd_args_put(&args, &e->link);
-    canaryd_link_put(&e->link, "EXPIRE %s %d", key, CANARYD_EXPIRE);
     canaryd_text_free(&args.text);
 
     sent->window = f->window;
     sent->version = f->version;
 
-    if (full) {
+    if (sent->full) {
+        canaryd_link_put(&e->link, "EXPIRE %s %d", key, CANARYD_EXPIRE);
         sent->full_at = now;
     }
 }
@@ -300,12 +299,15 @@ canaryd_args_put(canaryd_args_t *args, canaryd_link_t *link)
 }
 
 
-/* The replies to HSET and EXPIRE of one window. */
+/* The replies to HSET of one window, and to EXPIRE of a full one. */
 
 static void
 canaryd_publish_done(canaryd_exchange_t *e, unsigned i)
 {
-    redisReply  *reply;
+    redisReply      *reply;
+    canaryd_sent_t  *sent;
+
+    sent = &e->sent[i];
 
     reply = canaryd_exchange_reply(e, CANARYD_TASK_PUBLISH, "HSET window",
                                    REDIS_REPLY_INTEGER);
@@ -320,13 +322,16 @@ canaryd_publish_done(canaryd_exchange_t *e, unsigned i)
      */
 
     if (reply->type != REDIS_REPLY_INTEGER
-        || (reply->integer > 0 && e->sent[i].full_at != e->sent_at))
+        || (reply->integer > 0 && !sent->full))
     {
-        e->sent[i].full_at = 0;
+        sent->full_at = 0;
     }
 
     freeReplyObject(reply);
-    canaryd_publish_skip(e, 1);
+
+    if (sent->full) {
+        canaryd_publish_skip(e, 1);
+    }
 }
 
 
