@@ -44,6 +44,7 @@
 
 typedef struct {
     char               name[CANARY_FLAG_NAME_MAX + 1];
+    unsigned           index;               /* among all */
 
     unsigned           present:1;           /* nginx has it */
     unsigned           known:1;             /* the flag was read */
@@ -108,7 +109,8 @@ typedef struct {
     unsigned            nginx_fresh:1;
     unsigned            blind:1;            /* no sight of nginx */
 
-    canaryd_flag_t    **flag;
+    canaryd_flag_t    **flag;               /* in the order they came */
+    canaryd_flag_t    **sorted;             /* by name */
     unsigned            n;
 
     canaryd_events_t    events;

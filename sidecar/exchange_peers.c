@@ -301,10 +301,10 @@ canaryd_peer_windows(canaryd_exchange_t *e, unsigned p,
 {
     char             name[CANARY_FLAG_NAME_MAX + 1];
     size_t           i;
-    unsigned         k;
     uint64_t         version;
     canary_str_t     flag;
     canaryd_t       *d;
+    canaryd_flag_t  *f;
     canaryd_peer_t  *peer;
 
     d = e->d;
@@ -329,13 +329,9 @@ canaryd_peer_windows(canaryd_exchange_t *e, unsigned p,
 
         canaryd_copy(name, sizeof(name), flag);
 
-        for (k = 0; k < d->n; k++) {
-            if (strcmp(d->flag[k]->name, name) == 0) {
-                break;
-            }
-        }
+        f = canaryd_flag_find(d, name);
 
-        if (k == d->n || peer->version[k] == version) {
+        if (f == NULL || peer->version[f->index] == version) {
             continue;
         }
 
@@ -344,7 +340,7 @@ canaryd_peer_windows(canaryd_exchange_t *e, unsigned p,
             break;
         }
 
-        reads[n++] = (canaryd_read_t) { p, k, version };
+        reads[n++] = (canaryd_read_t) { p, f->index, version };
     }
 
     (void) pthread_mutex_unlock(&d->lock);

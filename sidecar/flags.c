@@ -4,25 +4,55 @@
 #include "canaryd.h"
 
 
+static unsigned canaryd_flag_place(const canaryd_t *d, const char *name);
+
+
 canaryd_flag_t *
 canaryd_flag_find(canaryd_t *d, const char *name)
 {
-    unsigned  i;
+    unsigned  place;
 
-    for (i = 0; i < d->n; i++) {
-        if (strcmp(d->flag[i]->name, name) == 0) {
-            return d->flag[i];
+    place = canaryd_flag_place(d, name);
+
+    if (place == d->n || strcmp(d->sorted[place]->name, name) != 0) {
+        return NULL;
+    }
+
+    return d->sorted[place];
+}
+
+
+/* Where it is among the sorted ones, or would be. */
+
+static unsigned
+canaryd_flag_place(const canaryd_t *d, const char *name)
+{
+    unsigned  from, to, middle;
+
+    from = 0;
+    to = d->n;
+
+    while (from < to) {
+        middle = (from + to) / 2;
+
+        if (strcmp(d->sorted[middle]->name, name) < 0) {
+            from = middle + 1;
+
+        } else {
+            to = middle;
         }
     }
 
-    return NULL;
+    return from;
 }
 
 
 canaryd_flag_t *
 canaryd_flag_add(canaryd_t *d, const char *name)
 {
-    canaryd_flag_t  *f, **flag;
+    size_t            size;
+    unsigned          place;
+    canaryd_flag_t   *f, **flag, **sorted;
 
     if (d->n == CANARYD_FLAGS_MAX) {
         return NULL;
@@ -34,16 +64,32 @@ canaryd_flag_add(canaryd_t *d, const char *name)
         return NULL;
     }
 
-    flag = realloc(d->flag, (d->n + 1) * sizeof(canaryd_flag_t *));
+    size = (d->n + 1) * sizeof(canaryd_flag_t *);
+    flag = realloc(d->flag, size);
 
-    if (flag == NULL) {
+    if (flag) {
+        d->flag = flag;
+    }
+
+    sorted = realloc(d->sorted, size);
+
+    if (sorted) {
+        d->sorted = sorted;
+    }
+
+    if (flag == NULL || sorted == NULL) {
         free(f);
         return NULL;
     }
 
     canaryd_copy(f->name, sizeof(f->name), canaryd_str(name));
 
-    d->flag = flag;
+    place = canaryd_flag_place(d, f->name);
+    memmove(&sorted[place + 1], &sorted[place],
+            (d->n - place) * sizeof(canaryd_flag_t *));
+    sorted[place] = f;
+
+    f->index = d->n;
     d->flag[d->n++] = f;
 
     return f;
@@ -75,6 +121,8 @@ canaryd_flags_free(canaryd_t *d)
     }
 
     free(d->flag);
+    free(d->sorted);
     d->flag = NULL;
+    d->sorted = NULL;
     d->n = 0;
 }
