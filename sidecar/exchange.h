@@ -55,7 +55,8 @@ typedef struct {
     uint64_t          asked_at;             /* ms, the Sentinels */
     unsigned          asked;                /* which one is next */
     uint64_t          seq;
-    uint64_t          sent_at;              /* ms, of the instance hash */
+    uint64_t          sent_at;              /* ms, of the instance hash, */
+    uint64_t          all_at;               /* with all flags in it */
     unsigned          nsent;
     canaryd_sent_t   *sent;                 /* by flag */
     unsigned          npeer;

@@ -34,7 +34,8 @@ static unsigned canaryd_publish_windows(canaryd_exchange_t *e,
     unsigned *order, uint64_t now);
 static void canaryd_publish_window(canaryd_exchange_t *e, unsigned i,
     uint64_t now);
-static void canaryd_publish_instance(canaryd_exchange_t *e, uint64_t now);
+static void canaryd_publish_instance(canaryd_exchange_t *e,
+    const unsigned *order, unsigned n, uint64_t now);
 static void canaryd_publish_flag(canaryd_exchange_t *e, unsigned i,
     canaryd_args_t *args, uint64_t now);
 static void canaryd_args_field(void *data, canary_str_t name,
@@ -68,7 +69,7 @@ canaryd_exchange_publish(canaryd_exchange_t *e)
     instance = n > 0 || now - e->sent_at >= CANARYD_HEARTBEAT;
 
     if (instance) {
-        canaryd_publish_instance(e, now);
+        canaryd_publish_instance(e, order, n, now);
     }
 
     (void) pthread_mutex_unlock(&e->d->lock);
@@ -185,12 +186,15 @@ canaryd_publish_window(canaryd_exchange_t *e, unsigned i, uint64_t now)
 }
 
 
+/* All flags, or in the turns of a hurry only those with another window. */
+
 static void
-canaryd_publish_instance(canaryd_exchange_t *e, uint64_t now)
+canaryd_publish_instance(canaryd_exchange_t *e, const unsigned *order,
+    unsigned n, uint64_t now)
 {
     int              len;
     char             text[CANARYD_ID_MAX + 2 * CANARY_FLAG_NAME_MAX];
-    unsigned         i;
+    unsigned         i, all;
     canaryd_t       *d;
     canaryd_args_t   args;
 
@@ -212,10 +216,20 @@ canaryd_publish_instance(canaryd_exchange_t *e, uint64_t now)
     canaryd_args_field(&args, canaryd_str(":seq"),
                        (canary_str_t) { (size_t) len, text });
 
-    for (i = 0; i < d->n; i++) {
+    all = now - e->all_at >= d->options.interval;
+
+    for (i = 0; all && i < d->n; i++) {
         if (d->flag[i]->known) {
             canaryd_publish_flag(e, i, &args, now);
         }
+    }
+
+    for (i = 0; !all && i < n; i++) {
+        canaryd_publish_flag(e, order[i], &args, now);
+    }
+
+    if (all) {
+        e->all_at = now;
     }
 
     canaryd_args_put(&args, &e->link);
@@ -364,5 +378,6 @@ canaryd_exchange_forget(canaryd_exchange_t *e)
     }
 
     e->sent_at = 0;
+    e->all_at = 0;
     e->refused = 0;
 }
