@@ -44,7 +44,7 @@ my $sidecar = $watch->new_sidecar('one', nginx => $nginx,
 sub master {
     my ($master) = @_;
     $master->drop_client;
-    $master->cmd('SELECT', 3);
+    $master->{database} = 3;
     $watch->{redis} = $master;
 }
 
@@ -94,9 +94,8 @@ ok($sidecar->wait_metric('agent_canaryd_up{party="redis"}', 1),
 $nginx->set(err => 1);
 $watch->tripped(1, 'a trip');
 $watch->audited(1, 'with an entry');
-$watch->redis->cmd('SELECT', 0);
-is($watch->redis->cmd('DBSIZE'), 0, 'in the database of the URL');
-$watch->redis->cmd('SELECT', 3);
+unlike($watch->redis->cmd('INFO', 'keyspace'), qr/^db(?!3:)/m,
+       'in the database of the URL');
 
 replicated();
 ($set->watchers)[0]->cmd('SENTINEL', 'FAILOVER', 'mymaster');
@@ -155,6 +154,9 @@ told(3, 'SIGSTOP');
 # -- Sentinels that sleep -----------------------------------------------------
 
 $_->process->signal('STOP') for $set->watchers;
+
+# on a busy machine they may have chosen once more
+master((grep { Canary::Sentinel::is_master($_) } $set->servers)[0]);
 $nginx->set(epoch => 4);
 $watch->tripped(4, 'without Sentinels the master is kept');
 $watch->audited(4, 'and takes an entry');

@@ -110,16 +110,31 @@ sub trip {
 # Dies on an error reply, its text in $@.
 sub cmd {
     my ($self, @args) = @_;
-    my $client = $self->{client} //= connect_client($self->{port});
-    my $reply = eval { command($client, @args) };
+    my $known = $self->{client};
+    my $reply = eval { command($self->client, @args) };
 
     if ($@) {
         my $error = $@;
         $self->drop_client if ref $error;
+
+        # a Sentinel ends all connections of whom it makes a master
+        return $self->cmd(@args)
+            if $known && $self->{database} && ref $error && $error->{closed};
         die ref $error ? "$error->{text}\n" : $error;
     }
 
     return $reply;
+}
+
+
+# database: another one than the first, for the next connections.
+sub client {
+    my ($self) = @_;
+    return $self->{client} if $self->{client};
+
+    my $client = connect_client($self->{port});
+    command($client, 'SELECT', $self->{database}) if $self->{database};
+    return $self->{client} = $client;
 }
 
 
@@ -142,7 +157,7 @@ sub command {
 
     while (length $out) {
         my $n = syswrite $client->{socket}, $out
-            or die { text => "write to redis: $!" };
+            or die { text => "write to redis: $!", closed => 1 };
         substr $out, 0, $n, '';
     }
 
@@ -184,7 +199,7 @@ sub more {
     IO::Select->new($client->{socket})->can_read(5 * slow())
         or die { text => 'redis does not answer' };
     sysread $client->{socket}, $client->{in}, 65_536, length $client->{in}
-        or die { text => 'redis closed the connection' };
+        or die { text => 'redis closed the connection', closed => 1 };
 }
 
 

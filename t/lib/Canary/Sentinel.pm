@@ -56,7 +56,7 @@ port $port
 bind 127.0.0.1
 dir $home
 sentinel monitor $self->{name} 127.0.0.1 $master 2
-sentinel down-after-milliseconds $self->{name} 500
+sentinel down-after-milliseconds $self->{name} 1500
 sentinel failover-timeout $self->{name} 3000
 $self->{conf}
 END
