@@ -24,16 +24,19 @@ our @EXPORT_OK = qw(instructions);
 
 # instructions(routers => Bench::Routers, router => name of its method,
 #              options => {...} of that, name => ..., warm_up => requests,
-#              requests => ..., path => ...)
+#              requests => ..., path => ... or
+#              load => sub { my ($nginx, $requests) = @_; ... })
 #
-# Returns the instructions of a request, and the share of requests that the
-# candidate answered.
+# Returns the instructions of a request, and what the load returns: with a path
+# the share of requests that the candidate answered.
 sub instructions {
     my (%how) = @_;
     my ($routers, $router) = @how{qw(routers router)};
     my $out = "$routers->{dir}/$how{name}.callgrind";
     my %options = %{ $how{options} // {} };
     my @path = $how{path} // ();
+    my $load = $how{load}
+        // sub { return load($_[0]->port, 1, $_[1], @path) };
 
     $options{redis} = 'poll=1h' if $router eq 'agent_canary';
 
@@ -43,9 +46,9 @@ sub instructions {
     my $pid = $nginx->server_pid;
 
     wait_flags($nginx) if $router eq 'agent_canary';
-    load($nginx->port, 1, $how{warm_up}, @path);
+    $load->($nginx, $how{warm_up});
     control('-z', $pid);
-    my $share = load($nginx->port, 1, $how{requests}, @path);
+    my $share = $load->($nginx, $how{requests});
     control('-d', $pid);
 
     $nginx->stop;

@@ -1,33 +1,35 @@
 package Bench::Usage;
 
-# What it costs to read tokens from answers while they pass.  Two nginx that
+# What it costs to read tokens from answers while they pass.  Some nginx that
 # differ in "agent_canary_usage" only: instructions by callgrind, and CPU time
-# of a worker, in turns, so that whatever slows the machine slows both.  Answers
+# of a worker, in turns, so that whatever slows the machine slows all.  Answers
 # come as files, 4 KB a read, or as from a model, each event by itself
-# (bench/usage.c, bench/agent.c).
+# (bench/usage.c, bench/stream.c).
+#
+# CPU time is compared in trios: "auto" with two that have "off", which show by
+# how much two differ that are the same.  A trio is started anew several times,
+# for what is up to the luck of a process, such as where its memory lies.
 
 use strict;
 use warnings;
 
-use IO::Socket::INET;
+use List::Util qw(max min);
 
-use Bench qw(at_least at_most cpu_time load median on_cpu percentile program
-             say_table);
+use Bench qw(at_least at_most median on_cpu program say_table);
 use Bench::Answers qw(answers write_answers);
 use Bench::Callgrind qw(instructions);
 use Bench::Routers;
-use Canary::Process qw(spawn);
-use Canary::Util qw(command_output free_port slurp wait_until);
+use Canary::Util qw(command_output free_port slurp);
 
 use constant {
     WARM_UP     => 20,                      # requests, under callgrind
     REQUESTS    => 100,
     READINGS    => 20,                      # of an answer, event by event
-    ROUNDS      => 41,
-    FILES       => 500,                     # of a round
-    STREAMS     => 64,
+    TRIOS       => 6,
+    TURNS       => 12,
+    STREAMS     => 64,                      # of a turn
+    FILES       => 320,
     CONNECTIONS => 32,
-    INTERVAL    => 1_000,                   # microseconds between events
     PER_BYTE    => 3,
     THROUGHPUT  => 0.97,
 };
@@ -45,6 +47,10 @@ sub run {
     say_table('Instructions for each byte of an answer of 64 KB',
         ['', 'off', 'auto', 'reader', 'goal', '', 'event by event', 'goal',
          ''], map { per_byte($routers, @$_) } answers());
+
+    say_table('Instructions of nginx for each byte, event by event',
+        ['', 'off', 'auto', 'ratio'],
+        map { streamed($routers, @$_) } grep { $text{ $_->[0] } } answers());
 
     throughput($routers);
 }
@@ -111,90 +117,132 @@ sub event_by_event {
 }
 
 
+# All that a worker executes for a stream; the kernel's work comes on top, and
+# is the same for both.
+sub streamed {
+    my ($routers, $name, $title, undef, $bytes) = @_;
+    my $port = free_port();
+    my %count;
+
+    for my $usage (qw(off auto)) {
+        local $routers->{port} = { baseline => $port, candidate => $port };
+
+        ($count{$usage}) = instructions(routers => $routers,
+            router => 'agent_canary', name => "$usage-events-$name",
+            options => { location => location($usage) },
+            warm_up => WARM_UP, requests => REQUESTS, load => sub {
+                my ($nginx, $requests) = @_;
+                stream($routers->{dir}, $name, 0, 1, $requests - 1, 0, $port,
+                       $nginx);
+            });
+    }
+
+    return [$title, (map { sprintf '%.2f', $count{$_} / length $bytes }
+                     qw(off auto)),
+            sprintf('%.3f', $count{off} / $count{auto})];
+}
+
+
+# Has the answer of that name streamed through the proxies: see bench/stream.c.
+sub stream {
+    my ($dir, $name, $piece, $connections, $answers, $turns, $port, @proxies)
+        = @_;
+    my ($type) = map { $_->[2] } grep { $_->[0] eq $name } answers();
+
+    # Client and agent share the CPU with the worker: while they run its work
+    # piles up, and each time that it runs there is an event on every
+    # connection.
+    my ($text, $status) = command_output(on_cpu(1), program('stream'),
+        "$dir/answers/$name", $type, $piece, $connections, $answers, $turns,
+        $port, map { $_->port . ':' . $_->server_pid } @proxies);
+
+    die "the streams failed:\n$text" if $status;
+    return $text;
+}
+
+
 # -- throughput ---------------------------------------------------------------
 
+# Of streams, event by event, and of files, which the agent sends at once.
 sub throughput {
     my ($routers) = @_;
-    my ($name, undef, $type) = @{ (answers())[0] };
-    my $file = "$routers->{dir}/answers/$name";
-    my $port = free_port();
+    my @stream = compare($routers, 0, STREAMS);
+    my @file = compare($routers, Bench::Answers::BYTES, FILES);
 
-    my @file = compare($routers, "/answers/$name", FILES);
-
-    my $agent = spawn('agent', log => "$routers->{dir}/agent.log",
-        command => [on_cpu(0), program('agent'), $port, $file, $type,
-                    INTERVAL]);
-    wait_until(10, sub { IO::Socket::INET->new(PeerAddr => '127.0.0.1',
-                                               PeerPort => $port) })
-        or die "the agent did not start\n";
-
-    $routers->{port} = { baseline => $port, candidate => $port };
-    my @stream = compare($routers, '/', STREAMS);
-    $agent->stop;
-
-    my $bytes = -s $file;
-
-    say_table('Throughput: answers of 64 KB for each second of CPU time, '
-              . 'median of ' . ROUNDS . ' rounds',
-        ['', 'off', 'auto', 'ratio', 'quartiles', 'goal', ''],
-        throughput_line('streams, an event each millisecond', 1, @stream),
+    say_table('Throughput: answers of 64 KB for each second of CPU time',
+        ['', 'off', 'auto', 'ratio', TRIOS . ' trios', 'goal', '', 'off/off',
+         TRIOS . ' trios'],
+        throughput_line('streams, event by event', 1, @stream),
         throughput_line('files, 4 KB a read', 0, @file));
 }
 
 
-# The CPU times of an answer with "off" and with "auto", round by round.
+# Of each trio: what "off" and "auto" take, the ratio of "off" to "auto", and
+# of one "off" to the other, each the median of all turns.
 sub compare {
-    my ($routers, $path, $requests) = @_;
-    my %router = map { $_ => start($routers, $_, $path) } qw(off auto);
-    my %times;
+    my ($routers, $piece, $answers) = @_;
+    my @trios;
 
-    # who comes first in a round takes turns, too
-    for my $round (1 .. ROUNDS) {
-        for my $usage ($round % 2 ? qw(off auto) : qw(auto off)) {
-            push @{ $times{$usage} },
-                measure($router{$usage}, $path, $requests);
-        }
+    for my $number (1 .. TRIOS) {
+        my @turns = measure($routers, "$piece-$number", $piece, $answers);
+
+        push @trios, {
+            off   => median(map { ($_->[0] + $_->[2]) / 2 } @turns),
+            auto  => median(map { $_->[1] } @turns),
+            ratio => median(map { ($_->[0] + $_->[2]) / 2 / $_->[1] } @turns),
+            same  => median(map { $_->[0] / $_->[2] } @turns),
+        };
     }
 
-    $_->stop for values %router;
-    return @times{qw(off auto)};
+    return @trios;
 }
 
 
 sub throughput_line {
-    my ($title, $has_goal, $off, $auto) = @_;
-    my @ratio = map { $off->[$_] / $auto->[$_] } 0 .. $#$off;
-    my $middle = median(@ratio);
+    my ($title, $has_goal, @trios) = @_;
+    my %of = map { my $key = $_; $key => [map { $_->{$key} } @trios] }
+        qw(off auto ratio same);
+    my $ratio = median(@{ $of{ratio} });
 
-    return [$title, (map { sprintf '%.0f', 1 / median(@$_) } $off, $auto),
-            sprintf('%.3f', $middle),
-            sprintf('%.3f-%.3f', map { percentile($_, @ratio) } 25, 75),
-            $has_goal ? ('>= ' . THROUGHPUT, at_least($middle, THROUGHPUT))
-                      : ()];
+    return [$title,
+            (map { sprintf '%.0f', 1e6 / median(@{ $of{$_} }) } qw(off auto)),
+            sprintf('%.3f', $ratio), range(@{ $of{ratio} }),
+            $has_goal ? ('>= ' . THROUGHPUT, at_least($ratio, THROUGHPUT))
+                      : ('', ''),
+            sprintf('%.3f', median(@{ $of{same} })), range(@{ $of{same} })];
+}
+
+
+sub range {
+    my (@values) = @_;
+    return sprintf '%.3f-%.3f', min(@values), max(@values);
+}
+
+
+# The microseconds of an answer in each turn of a new trio.
+sub measure {
+    my ($routers, $name, $piece, $answers) = @_;
+    my $port = free_port();
+    my @trio = map { start($routers, "$name-$_", $port) } qw(off auto also-off);
+    my $text = stream($routers->{dir}, 'chat.sse', $piece, CONNECTIONS,
+                      $answers, TURNS, $port, @trio);
+
+    $_->stop for @trio;
+    return map { [split] } split /\n/, $text;
 }
 
 
 sub start {
-    my ($routers, $usage, $path) = @_;
-    my $router = $routers->agent_canary(name => "usage-$usage",
+    my ($routers, $name, $port) = @_;
+    my $usage = $name =~ /off$/ ? 'off' : 'auto';
+    local $routers->{port} = { baseline => $port, candidate => $port };
+
+    my $router = $routers->agent_canary(name => $name,
         location => location($usage), prefix => [on_cpu(1)])->start;
 
     $router->wait_flag('support', state => 'ok')
         or die "the flag did not arrive:\n" . $router->log_text;
-    measure($router, $path, CONNECTIONS);
     return $router;
-}
-
-
-# Seconds of the router's process for one answer.
-sub measure {
-    my ($router, $path, $requests) = @_;
-    my $pid = $router->server_pid;
-    my $before = cpu_time($pid);
-
-    load($router->port, CONNECTIONS, $requests, $path);
-
-    return (cpu_time($pid) - $before) / $requests;
 }
 
 
