@@ -2,8 +2,8 @@
 /*
  * Client and agent of some proxies, in one process: so that the agent sends
  * the next piece of an answer, in a write of its own, as soon as the client
- * has the one before.  However fast a proxy is, each piece is one read for
- * it, and with enough connections it never waits.
+ * has the one before.  However fast a proxy is, each event is one read for it,
+ * and with enough connections it has always something to do.
  *
  * The proxies take turns of that many answers, always in the same order: on a
  * connection that was idle TCP acknowledges more, which costs up to a sixth of
