@@ -550,7 +550,8 @@ ngx_agent_canary_link_database(ngx_conf_t *cf, ngx_str_t *value,
     if (n == NGX_ERROR || n > NGX_AGENT_CANARY_DATABASE_MAX) {
         return ngx_agent_canary_link_conf_error(cf,
                                     "invalid database \"%V\" in URL \"%V\", "
-                                    "expected a number", text, value);
+                                    "expected a number of 0 to %d", text,
+                                    value, NGX_AGENT_CANARY_DATABASE_MAX);
     }
 
     if (scheme->database != NGX_CONF_UNSET && scheme->database != n) {
@@ -750,8 +751,8 @@ ngx_agent_canary_link_password_read(ngx_conf_t *cf, ngx_str_t *name,
 
     if (!ngx_is_file(&fi)) {
         return ngx_agent_canary_link_conf_error(cf,
-                                    "password file \"%V\" is not a file",
-                                    name);
+                                    "password file \"%V\" is not a file, "
+                                    "expected a regular one", name);
     }
 
     if (fi.st_mode & S_IROTH) {
@@ -788,7 +789,9 @@ ngx_agent_canary_link_password_read(ngx_conf_t *cf, ngx_str_t *name,
 
     if (password->len == 0) {
         return ngx_agent_canary_link_conf_error(cf,
-                                    "password file \"%V\" is empty", name);
+                                    "password file \"%V\" is empty, "
+                                    "expected one line of up to %d bytes",
+                                    name, NGX_AGENT_CANARY_PASSWORD_MAX);
     }
 
     if (password->len > NGX_AGENT_CANARY_PASSWORD_MAX

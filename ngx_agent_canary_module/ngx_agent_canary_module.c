@@ -29,6 +29,10 @@ static ngx_agent_canary_flag_t *ngx_agent_canary_flag_add(ngx_conf_t *cf,
     ngx_agent_canary_main_conf_t *mcf, ngx_str_t *name);
 static char *ngx_agent_canary_errors_conf(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_agent_canary_deadline_conf(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+static char *ngx_agent_canary_usage_conf(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static char *ngx_agent_canary_stale_conf(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_agent_canary_unguarded_conf(ngx_conf_t *cf,
@@ -51,13 +55,6 @@ static ngx_uint_t  ngx_agent_canary_error_codes[] = { 500, 502, 503, 504 };
 
 static ngx_array_t  ngx_agent_canary_errors = {
     ngx_agent_canary_error_codes, 4, sizeof(ngx_uint_t), 4, NULL
-};
-
-
-static ngx_conf_enum_t  ngx_agent_canary_usage_modes[] = {
-    { ngx_string("off"), 0 },
-    { ngx_string("auto"), 1 },
-    { ngx_null_string, 0 }
 };
 
 
@@ -128,17 +125,17 @@ static ngx_command_t  ngx_agent_canary_commands[] = {
 
     { ngx_string("agent_canary_deadline"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_msec_slot,
+      ngx_agent_canary_deadline_conf,
       NGX_HTTP_LOC_CONF_OFFSET,
-      offsetof(ngx_agent_canary_loc_conf_t, deadline),
+      0,
       NULL },
 
     { ngx_string("agent_canary_usage"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_enum_slot,
+      ngx_agent_canary_usage_conf,
       NGX_HTTP_LOC_CONF_OFFSET,
-      offsetof(ngx_agent_canary_loc_conf_t, usage),
-      ngx_agent_canary_usage_modes },
+      0,
+      NULL },
 
     { ngx_string("agent_canary_prices"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
@@ -218,8 +215,8 @@ ngx_agent_canary_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         if (cf->args->nelts > 2) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid parameter \"%V\" after \"off\"",
-                               &value[2]);
+                               "invalid parameter \"%V\" after \"off\", "
+                               "expected none", &value[2]);
             return NGX_CONF_ERROR;
         }
 
@@ -419,6 +416,69 @@ ngx_agent_canary_errors_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
 
         *code = n;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* agent_canary_deadline time: nginx' own slot would not quote it */
+
+static char *
+ngx_agent_canary_deadline_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_agent_canary_loc_conf_t  *lcf = conf;
+
+    ngx_int_t   time;
+    ngx_str_t  *value;
+
+    if (lcf->deadline != NGX_CONF_UNSET_MSEC) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    time = ngx_parse_time(&value[1], 0);
+
+    if (time == NGX_ERROR) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid time \"%V\", expected a time such as "
+                           "\"10s\", or 0 for no deadline", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    lcf->deadline = time;
+
+    return NGX_CONF_OK;
+}
+
+
+/* agent_canary_usage off|auto */
+
+static char *
+ngx_agent_canary_usage_conf(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_agent_canary_loc_conf_t  *lcf = conf;
+
+    ngx_str_t  *value;
+
+    if (lcf->usage != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+        lcf->usage = 0;
+
+    } else if (ngx_strcmp(value[1].data, "auto") == 0) {
+        lcf->usage = 1;
+
+    } else {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value \"%V\", expected \"off\" "
+                           "or \"auto\"", &value[1]);
+        return NGX_CONF_ERROR;
     }
 
     return NGX_CONF_OK;
