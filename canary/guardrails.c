@@ -491,7 +491,8 @@ canary_rule_metric(canary_guardrails_parser_t *p, const json_t *value)
     if (metric < 0) {
         return canary_guardrails_error(p, "metric", value,
                                        "expected error_rate, cost_usd, "
-                                       "latency_p95_ms, first_byte_p95_ms, "
+                                       "latency_p50|p95|p99_ms, "
+                                       "first_byte_p50|p95|p99_ms, "
                                        "denied_rate, escalated_rate or "
                                        "spend_usd");
     }

@@ -3,7 +3,8 @@
 #include "str.h"
 
 
-/* What an error shows of a value, so that the expectation still fits. */
+/* What an error shows of a value, at the least so that the rest fits. */
+#define CANARY_ERROR_VALUE_MIN  24
 #define CANARY_ERROR_VALUE_MAX  80
 
 /* "..." */
@@ -130,7 +131,8 @@ canary_error(canary_error_t *err, const char *what, canary_str_t value,
     const char *expected)
 {
     char          *p;
-    const char    *end, *value_end;
+    size_t         room, rest;
+    const char    *end;
     canary_str_t   s;
 
     static const canary_str_t  open = canary_str(" \"");
@@ -144,17 +146,25 @@ canary_error(canary_error_t *err, const char *what, canary_str_t value,
     p = canary_error_append(p, end, s);
     p = canary_error_append(p, end, open);
 
-    value_end = end;
-
-    if (end - p > CANARY_ERROR_VALUE_MAX) {
-        value_end = p + CANARY_ERROR_VALUE_MAX;
-    }
-
-    p = canary_error_append(p, value_end, value);
-    p = canary_error_append(p, end, close);
-
     s.data = expected;
     s.len = strlen(expected);
+
+    room = (size_t) (end - p);
+    rest = close.len + s.len;
+
+    if (room > rest + CANARY_ERROR_VALUE_MIN) {
+        room -= rest;
+
+    } else if (room > CANARY_ERROR_VALUE_MIN) {
+        room = CANARY_ERROR_VALUE_MIN;
+    }
+
+    if (room > CANARY_ERROR_VALUE_MAX) {
+        room = CANARY_ERROR_VALUE_MAX;
+    }
+
+    p = canary_error_append(p, p + room, value);
+    p = canary_error_append(p, end, close);
     p = canary_error_append(p, end, s);
 
     *p = '\0';
