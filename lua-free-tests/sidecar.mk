@@ -1,7 +1,7 @@
 # The parts of the sidecar that need no socket and no thread.
 
-SIDECAR_PARTS := address clock event flags fleet latch options reader sign \
-                 state status status_flag text url window
+SIDECAR_PARTS := address clock event flags fleet latch lift options reader \
+                 sign state status status_flag text url window
 
 SIDECAR       := $(SIDECAR_PARTS:%=$(BUILD)/sidecar_%.o)
 

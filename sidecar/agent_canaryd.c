@@ -163,6 +163,10 @@ canaryd_prepare(canaryd_t *d, canary_error_t *err)
     d->hook.name = "webhook";
     d->file.name = "state";
 
+    if (d->options.sentinel == NULL) {
+        d->redis_addr = d->options.redis[0];
+    }
+
     srandom((unsigned) (canaryd_unix_time() ^ getpid()));
     canaryd_writer(d);
 

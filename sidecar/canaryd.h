@@ -121,6 +121,7 @@ typedef struct {
     canaryd_party_t     hook;
     canaryd_party_t     file;
 
+    canaryd_redis_t     redis_addr;         /* the last one that answered */
     unsigned            peers;              /* live, the own one apart */
     unsigned            refusing:1;         /* Redis takes no writes */
     char                refusal[CANARY_ERROR_MAX];

@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "hurry.h"
 #include "judge.h"
+#include "lift.h"
 #include "log.h"
 #include "verdict_record.h"
 
@@ -862,14 +863,30 @@ canaryd_judge_trip(canaryd_t *d, canaryd_flag_t *f,
 }
 
 
-/* What an owner types; nginx shows the same line in its status. */
+/* The line that everybody shows, and where it is to be typed. */
 
 static void
 canaryd_judge_lift(const canaryd_t *d, const canaryd_flag_t *f)
 {
-    canaryd_log(CANARYD_LOG_ALERT, f->name, "to lift it: redis-cli HSET "
-                "%sflag:%s epoch %" PRIu64, d->options.prefix, f->name,
-                f->latch.trip.epoch + 1);
+    canaryd_text_t  line;
+
+    line = (canaryd_text_t) { 0 };
+    canaryd_lift(&line, d, f->name, f->latch.trip.epoch);
+
+    if (!line.failed) {
+        canaryd_log(CANARYD_LOG_ALERT, f->name, "to lift it: %s", line.data);
+    }
+
+    canaryd_text_reset(&line);
+
+    if (canaryd_lift_here(&line, d, f->name, f->latch.trip.epoch)
+        && !line.failed)
+    {
+        canaryd_log(CANARYD_LOG_ALERT, f->name, "to lift it from here: %s",
+                    line.data);
+    }
+
+    canaryd_text_free(&line);
 }
 
 

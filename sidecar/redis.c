@@ -239,6 +239,7 @@ canaryd_redis_outcome(canaryd_exchange_t *e)
     }
 
     canaryd_party_ok(&d->redis_party, canaryd_now());
+    d->redis_addr = e->addr;
     canaryd_redis_refused(e);
 }
 

@@ -8,6 +8,7 @@
 #include "canaryd.h"
 #include "clock.h"
 #include "http.h"
+#include "lift.h"
 #include "log.h"
 #include "sign.h"
 #include "threads.h"
@@ -102,9 +103,9 @@ canaryd_webhook_body(canaryd_text_t *body, const canaryd_t *d,
                         d->options.instance);
 
     if (strcmp(event->type, "trip") == 0) {
-        canaryd_text_printf(body, ",\"lift\":\"redis-cli HSET %sflag:%s "
-                            "epoch %" PRIu64 "\"", d->options.prefix,
-                            event->flag, event->epoch + 1);
+        canaryd_text_put(body, ",\"lift\":\"");
+        canaryd_lift(body, d, event->flag, event->epoch);
+        canaryd_text_put(body, "\"");
     }
 
     canaryd_text_put(body, ",\"record\":");

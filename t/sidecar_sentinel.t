@@ -70,6 +70,18 @@ sub replicated {
 }
 
 
+# The log has the address of the master of that moment, and its database.
+sub lifted_at_master {
+    my ($epoch, $what) = @_;
+    my ($line) = $sidecar->log_text
+        =~ /to lift it from here: (.* epoch @{[$epoch + 1]})$/m;
+
+    is($line, 'redis-cli -p ' . $watch->redis->port . ' -n 3 HSET '
+       . 'agent-canary:flag:support epoch ' . ($epoch + 1),
+       "$what: where to lift it");
+}
+
+
 sub told {
     my ($n, $what) = @_;
     is(join(' ', sort map { $_->{id} } $webhook->calls),
@@ -94,6 +106,7 @@ ok($sidecar->wait_metric('agent_canaryd_up{party="redis"}', 1),
 $nginx->set(err => 1);
 $watch->tripped(1, 'a trip');
 $watch->audited(1, 'with an entry');
+lifted_at_master(1, 'a trip');
 unlike($watch->redis->cmd('INFO', 'keyspace'), qr/^db(?!3:)/m,
        'in the database of the URL');
 
@@ -160,6 +173,7 @@ master((grep { Canary::Sentinel::is_master($_) } $set->servers)[0]);
 $nginx->set(epoch => 4);
 $watch->tripped(4, 'without Sentinels the master is kept');
 $watch->audited(4, 'and takes an entry');
+lifted_at_master(4, 'another master');
 $_->process->signal('CONT') for $set->watchers;
 
 is($sidecar->stop, 0, 'it ends');

@@ -136,19 +136,20 @@ sub audit {
 }
 
 
-# Runs the command that the sidecar logged, as a person would: three tests.
+# Runs the command that the sidecar logged, as a person would: four tests.
 sub lift {
     my ($story, $sidecar, $epoch, %also) = @_;
-    my @lines = $sidecar->log_text =~ /to lift it: (redis-cli \S+ .*)/g;
-    my @command = split ' ', $lines[-1] // 'none';
+    my ($line) = reverse $sidecar->log_text =~ /to lift it: (.*)/g;
+    my ($here) = reverse $sidecar->log_text =~ /to lift it from here: (.*)/g;
+    my $what = "HSET agent-canary:flag:support epoch $epoch";
 
-    is("@command", "redis-cli HSET agent-canary:flag:support epoch $epoch",
-       'the log says how to lift it');
-    is($story->nginx->flag('support')->{trip}{lift}, "@command",
+    is($line, "redis-cli $what", 'the log says how to lift it');
+    is($story->nginx->flag('support')->{trip}{lift}, $line,
        'and so does the status');
+    is($here, 'redis-cli -p ' . $story->redis->port . " $what",
+       'the log says where');
     $story->redis->flag(support => %also) if %also;
-    splice @command, 1, 0, '-p', $story->redis->port;
-    command_output(@command);
+    command_output(split ' ', $here // 'false');
     ok($story->nginx->wait_flag('support', epoch => $epoch, tripped => 0),
        'which lifts it');
 }
