@@ -38,6 +38,7 @@ typedef struct {
 
 static int canaryd_command(const canaryd_options_t *o);
 static int canaryd_prepare(canaryd_t *d, canary_error_t *err);
+static void canaryd_parties(canaryd_t *d);
 static void canaryd_writer(canaryd_t *d);
 static int canaryd_locks(canaryd_t *d);
 static int canaryd_start(canaryd_t *d);
@@ -157,11 +158,7 @@ canaryd_prepare(canaryd_t *d, canary_error_t *err)
     (void) pthread_sigmask(SIG_BLOCK, &canaryd_sigset, NULL);
 
     d->started = canaryd_now();
-    d->nginx.name = "nginx";
-    d->post.name = "post";
-    d->redis_party.name = "redis";
-    d->hook.name = "webhook";
-    d->file.name = "state";
+    canaryd_parties(d);
 
     if (d->options.sentinel == NULL) {
         d->redis_addr = d->options.redis[0];
@@ -185,6 +182,31 @@ canaryd_prepare(canaryd_t *d, canary_error_t *err)
     }
 
     return 0;
+}
+
+
+static void
+canaryd_parties(canaryd_t *d)
+{
+    d->nginx.name = "nginx";
+    d->nginx.up = "nginx answers";
+    d->nginx.down = "nginx is lost";
+
+    d->post.name = "post";
+    d->post.up = "nginx takes trips";
+    d->post.down = "nginx takes no trips";
+
+    d->redis_party.name = "redis";
+    d->redis_party.up = "Redis answers";
+    d->redis_party.down = "Redis is lost";
+
+    d->hook.name = "webhook";
+    d->hook.up = "the webhook takes calls";
+    d->hook.down = "the webhook takes no calls";
+
+    d->file.name = "state";
+    d->file.up = "the state file is written";
+    d->file.down = "the state file is not written";
 }
 
 

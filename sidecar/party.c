@@ -22,7 +22,7 @@ canaryd_party_ok(canaryd_party_t *party, uint64_t now)
         return;
     }
 
-    canaryd_log(CANARYD_LOG_INFO, NULL, "%s answers", party->name);
+    canaryd_log(CANARYD_LOG_INFO, NULL, "%s", party->up);
 
     party->state = CANARYD_PARTY_UP;
     party->reason[0] = '\0';
@@ -38,15 +38,14 @@ canaryd_party_fail(canaryd_party_t *party, const char *reason)
     party->failed++;
 
     if (party->state != CANARYD_PARTY_DOWN) {
-        canaryd_log(CANARYD_LOG_ERROR, NULL, "%s is lost: %s", party->name,
-                    reason);
+        canaryd_log(CANARYD_LOG_ERROR, NULL, "%s: %s", party->down, reason);
         party->quiet = now;
 
     } else if (now >= party->quiet
                && !canaryd_party_same(party->reason, reason))
     {
-        canaryd_log(CANARYD_LOG_ERROR, NULL, "%s is still lost: %s",
-                    party->name, reason);
+        canaryd_log(CANARYD_LOG_ERROR, NULL, "%s, still: %s", party->down,
+                    reason);
         party->quiet = now + CANARYD_PARTY_QUIET;
     }
 

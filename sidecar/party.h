@@ -18,7 +18,9 @@ typedef enum {
 
 
 typedef struct {
-    const char       *name;
+    const char       *name;                 /* in metrics */
+    const char       *up;                   /* how it stands, in the log */
+    const char       *down;
     canaryd_party_e   state;
     uint64_t          ok_at;                /* ms, of the last success */
     uint64_t          quiet;                /* ms, no other line until then */

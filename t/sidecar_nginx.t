@@ -101,7 +101,7 @@ $next->set(err => 0, boot => 'b' x 16);
 ok($sidecar->exchanges('nginx', 4), 'and starts anew');
 is(scalar $next->trips, 0, 'what was counted before is not counted again');
 $next->set(err => 1, trip => 405);
-ok($sidecar->wait_log(qr/post\ is\ lost:\ it\ answered\ with\ status\ 405:
+ok($sidecar->wait_log(qr/nginx\ takes\ no\ trips:\ it\ answered\ with\ status\ 405:
                          \ its\ location\ needs\ "agent_canary_api\ trip"/x),
    'a location without "trip": the log says what it needs')
     or diag($sidecar->log_text);

@@ -169,7 +169,7 @@ refuses('READONLY', {
         $redis->cmd('REPLICAOF', '127.0.0.1', $master->port);
     },
     end => sub { $redis->cmd('REPLICAOF', 'NO', 'ONE') },
-}, qr/\[error\] redis is lost: (?:READONLY|role "slave")/,
+}, qr/\[error\] Redis is lost: (?:READONLY|role "slave")/,
     metric => ['agent_canaryd_up{party="redis"}', 0], while => \&no_trip);
 
 is(join(' ', map { $_->{id} } audit($redis)),

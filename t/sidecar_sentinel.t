@@ -134,7 +134,7 @@ ok(wait_until(10, sub { $webhook->calls == 2 }), 'and its call');
 $old->kill_hard;
 $_->thaw for @others;
 another('SIGKILL');
-ok($sidecar->wait_log(qr/redis answers(?s:.*)redis is lost(?s:.*)redis answer/),
+ok($sidecar->wait_log(qr/Redis answers(?s:.*)Redis is lost(?s:.*)Redis answer/),
    'SIGKILL: the sidecar follows') or diag($sidecar->log_text);
 $watch->tripped(2, 'SIGKILL: the new master has the trip');
 $watch->audited(2, 'SIGKILL: and its entry');

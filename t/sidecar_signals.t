@@ -85,6 +85,20 @@ like(told(qr/WATCHDOG=1/), qr/\AREADY=1\nWATCHDOG=1\n/,
      'ready, and alive after that');
 
 
+# -- a state file that cannot be written --------------------------------------
+
+my $homeless = $watch->new_sidecar('homeless', nginx => $nginx, state => 0,
+                                   options => ['--state', "$dir/gone/state"]);
+$homeless->start;
+ok($homeless->wait_log(
+    qr{\[error\] the state file is not written: .*"\Q$dir\E/gone/state"}),
+   'a state file that cannot be written') or diag($homeless->log_text);
+mkdir "$dir/gone";
+ok($homeless->wait_log(qr/\[info\] the state file is written\n/, 20),
+   'and can be again');
+is($homeless->stop, 0, 'it ends');
+
+
 # -- SIGHUP -------------------------------------------------------------------
 
 # a new password, while the old connection goes on
@@ -114,7 +128,7 @@ ok($sidecar->exchanges('redis', 2), 'the one before stays');
 chmod 0600, $password;
 $watch->redis->cmd('ACL', 'SETUSER', 'canary-sidecar', '<pw-two', '>pw-three');
 $watch->redis->cmd('CLIENT', 'KILL', 'USER', 'canary-sidecar');
-ok($sidecar->wait_log(qr/redis is (?:still )?lost: AUTH "WRONGPASS/),
+ok($sidecar->wait_log(qr/Redis is lost(?:, still)?: AUTH "WRONGPASS/),
    'a password that is not right any more');
 spew($password, "pw-three\n");
 $sidecar->process->signal('HUP');

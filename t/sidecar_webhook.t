@@ -40,7 +40,7 @@ sub failed {
 $watch->tripped(1, 'a trip');
 ok(wait_until(10, sub { $webhook->calls }), 'the webhook is called')
     or diag($sidecar->log_text);
-ok($sidecar->wait_log(qr/webhook is lost: it answered with status 500/),
+ok($sidecar->wait_log(qr/the webhook takes no calls: it answered with status 500/),
    'a status of 500 is told');
 is($sidecar->metric('agent_canaryd_events_pending'), 1, 'it waits');
 $webhook->close;
