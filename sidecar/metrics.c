@@ -1,5 +1,6 @@
 
 #include <inttypes.h>
+#include <stdio.h>
 #include "clock.h"
 #include "log.h"
 #include "metrics.h"
@@ -379,6 +380,7 @@ canaryd_rule_effect(const canary_standing_t *st)
 unsigned
 canaryd_health(canaryd_text_t *t, const canaryd_t *d)
 {
+    char               text[CANARY_ERROR_MAX + 32];
     unsigned           i;
     canaryd_reasons_t  reasons;
 
@@ -390,6 +392,12 @@ canaryd_health(canaryd_text_t *t, const canaryd_t *d)
     if (d->blind || d->read_at == 0) {
         canaryd_reason(&reasons, NULL, d->nginx.reason[0] ? d->nginx.reason
                                        : "nginx was not read yet");
+    }
+
+    if (d->post.state == CANARYD_PARTY_DOWN) {
+        (void) snprintf(text, sizeof(text), "%s: %s", d->post.down,
+                        d->post.reason);
+        canaryd_reason(&reasons, NULL, text);
     }
 
     for (i = 0; i < d->n; i++) {

@@ -17,20 +17,41 @@
 #define CANARYD_POST_MAX      65536
 #define CANARYD_POST_TIMEOUT  1000          /* ms */
 
+/* Whether nginx takes trips is tried this often, in ms. */
+#define CANARYD_TRY_EVERY     60000
+#define CANARYD_TRY_AGAIN     5000          /* it did not, or is another one */
+
+#define CANARYD_POST_TURN     1000          /* ms, to look what is due */
+
+
+typedef struct {
+    canaryd_t       *d;
+    canaryd_http_t   http;
+    char             boot[CANARYD_BOOT_MAX + 1];
+    uint64_t         tried;                 /* ms */
+} canaryd_poster_t;
+
 
 static char *canaryd_poster_next(canaryd_t *d, char *name);
-static void canaryd_poster_send(canaryd_t *d, canaryd_http_t *http,
-    const char *name, const char *record);
+static int canaryd_poster_due(canaryd_poster_t *p);
+static int canaryd_poster_waits(const canaryd_t *d);
+static void canaryd_poster_try(canaryd_poster_t *p);
+static void canaryd_poster_send(canaryd_poster_t *p, const char *name,
+    const char *record);
+static long canaryd_poster_post(canaryd_poster_t *p, const char *record);
+static void canaryd_poster_fail(canaryd_poster_t *p, long status);
 
 
 void *
 canaryd_poster(void *data)
 {
-    char             name[CANARY_FLAG_NAME_MAX + 1], *record;
-    canaryd_t       *d = data;
-    canaryd_http_t   http;
+    char               name[CANARY_FLAG_NAME_MAX + 1], *record;
+    canaryd_t         *d = data;
+    canaryd_poster_t   p = { 0 };
 
-    if (canaryd_http_open(&http, d->options.nginx.socket, CANARYD_POST_MAX,
+    p.d = d;
+
+    if (canaryd_http_open(&p.http, d->options.nginx.socket, CANARYD_POST_MAX,
                           CANARYD_POST_TIMEOUT)
         != 0)
     {
@@ -42,19 +63,25 @@ canaryd_poster(void *data)
     while (!d->stop) {
         record = canaryd_poster_next(d, name);
 
-        if (record == NULL) {
-            (void) pthread_cond_wait(&d->poster, &d->lock);
-            continue;
-        }
+        if (record) {
+            (void) pthread_mutex_unlock(&d->lock);
+            canaryd_poster_send(&p, name, record);
+            free(record);
+            (void) pthread_mutex_lock(&d->lock);
 
-        (void) pthread_mutex_unlock(&d->lock);
-        canaryd_poster_send(d, &http, name, record);
-        free(record);
-        (void) pthread_mutex_lock(&d->lock);
+        } else if (canaryd_poster_due(&p)) {
+            (void) pthread_mutex_unlock(&d->lock);
+            canaryd_poster_try(&p);
+            (void) pthread_mutex_lock(&d->lock);
+
+        } else {
+            canaryd_cond_until(&d->poster, &d->lock,
+                               canaryd_now() + CANARYD_POST_TURN);
+        }
     }
 
     (void) pthread_mutex_unlock(&d->lock);
-    canaryd_http_close(&http);
+    canaryd_http_close(&p.http);
 
     return NULL;
 }
@@ -87,34 +114,90 @@ canaryd_poster_next(canaryd_t *d, char *name)
 }
 
 
-static void
-canaryd_poster_send(canaryd_t *d, canaryd_http_t *http, const char *name,
-    const char *record)
+/*
+ * An nginx that does not answer is told of by who reads it, and one that
+ * refuses a trip by the trip.
+ */
+
+static int
+canaryd_poster_due(canaryd_poster_t *p)
 {
-    char                url[CANARYD_URL_MAX + CANARYD_ID_MAX];
-    long                status;
-    canary_str_t        body;
-    canary_error_t      err;
-    struct curl_slist  *headers;
+    int         another;
+    uint64_t    every;
+    canaryd_t  *d;
 
-    headers = curl_slist_append(NULL, "Content-Type: application/json");
-    body = canaryd_str(record);
+    d = p->d;
 
-    (void) snprintf(url, sizeof(url), "%strip", d->options.nginx.url);
+    if (d->nginx.state != CANARYD_PARTY_UP || canaryd_poster_waits(d)) {
+        return 0;
+    }
 
-    status = canaryd_http_send(http, url, &body, headers);
+    another = !canary_str_eq(canaryd_str(p->boot), canaryd_str(d->boot));
+    every = another || d->post.state != CANARYD_PARTY_UP
+            ? CANARYD_TRY_AGAIN : CANARYD_TRY_EVERY;
 
-    curl_slist_free_all(headers);
+    if (p->tried && canaryd_now() - p->tried < every) {
+        return 0;
+    }
 
-    if (status) {
-        (void) snprintf(err.text, sizeof(err.text),
-                        "it answered with status %ld%s", status,
-                        status == 405 ? ": its location needs "
-                                        "\"agent_canary_api trip\"" : "");
+    memcpy(p->boot, d->boot, sizeof(p->boot));
+
+    return 1;
+}
+
+
+static int
+canaryd_poster_waits(const canaryd_t *d)
+{
+    unsigned  i;
+
+    for (i = 0; i < d->n; i++) {
+        if (canaryd_flag_latched(d->flag[i])
+            && !(d->flag[i]->latch.at & 1U << CANARYD_AT_NGINX))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/*
+ * That a location has no "trip", or that something in front of it refuses a
+ * POST, is to be known before there is a trip: this one names no flag, and
+ * whoever takes trips says that it is a bad request.
+ */
+
+static void
+canaryd_poster_try(canaryd_poster_t *p)
+{
+    long  status;
+
+    status = canaryd_poster_post(p, "{}");
+
+    (void) pthread_mutex_lock(&p->d->lock);
+
+    if (status == 400) {
+        canaryd_party_ok(&p->d->post, canaryd_now());
 
     } else {
-        (void) snprintf(err.text, sizeof(err.text), "%.150s", http->error);
+        canaryd_poster_fail(p, status);
     }
+
+    (void) pthread_mutex_unlock(&p->d->lock);
+}
+
+
+static void
+canaryd_poster_send(canaryd_poster_t *p, const char *name,
+    const char *record)
+{
+    long        status;
+    canaryd_t  *d;
+
+    d = p->d;
+    status = canaryd_poster_post(p, record);
 
     (void) pthread_mutex_lock(&d->lock);
 
@@ -123,8 +206,64 @@ canaryd_poster_send(canaryd_t *d, canaryd_http_t *http, const char *name,
         canaryd_log(CANARYD_LOG_INFO, name, "nginx took the trip");
 
     } else {
-        canaryd_party_fail(&d->post, err.text);
+        canaryd_poster_fail(p, status);
     }
 
     (void) pthread_mutex_unlock(&d->lock);
+}
+
+
+/* Returns the status, or 0. */
+
+static long
+canaryd_poster_post(canaryd_poster_t *p, const char *record)
+{
+    char                url[CANARYD_URL_MAX + CANARYD_ID_MAX];
+    long                status;
+    canary_str_t        body;
+    struct curl_slist  *headers;
+
+    headers = curl_slist_append(NULL, "Content-Type: application/json");
+    body = canaryd_str(record);
+
+    (void) snprintf(url, sizeof(url), "%strip", p->d->options.nginx.url);
+
+    status = canaryd_http_send(&p->http, url, &body, headers);
+
+    curl_slist_free_all(headers);
+
+    p->tried = canaryd_now();
+
+    return status;
+}
+
+
+static void
+canaryd_poster_fail(canaryd_poster_t *p, long status)
+{
+    const char      *hint;
+    canary_error_t   err;
+
+    switch (status) {
+
+    case 0:
+        (void) snprintf(err.text, sizeof(err.text), "%.150s", p->http.error);
+        canaryd_party_fail(&p->d->post, err.text);
+        return;
+
+    case 403:
+        hint = ": its location forbids a POST";
+        break;
+
+    case 405:
+        hint = ": its location needs \"agent_canary_api trip\"";
+        break;
+
+    default:
+        hint = "";
+    }
+
+    (void) snprintf(err.text, sizeof(err.text),
+                    "it answered with status %ld%s", status, hint);
+    canaryd_party_fail(&p->d->post, err.text);
 }

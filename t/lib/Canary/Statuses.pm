@@ -167,9 +167,13 @@ sub take_bytes {
         my $body = substr $c->{in}, length($head), $length // 0;
         substr $c->{in}, 0, $end, '';
 
-        my $answer = $path =~ m{/trip$} ? take_trip($c->{node}, $body)
-                                        : status($s, $c->{node});
-        syswrite $socket, "HTTP/1.1 200 OK\r\nContent-Length: "
+        # by this one a sidecar tries whether trips are taken at all
+        my $none = $path =~ m{/trip$} && $body eq '{}';
+        my $answer = $none ? '{}'
+            : $path =~ m{/trip$} ? take_trip($c->{node}, $body)
+            : status($s, $c->{node});
+        my $status = $none ? '400 no' : '200 OK';
+        syswrite $socket, "HTTP/1.1 $status\r\nContent-Length: "
             . length($answer) . "\r\n\r\n$answer";
     }
 
