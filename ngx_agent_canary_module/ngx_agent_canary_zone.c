@@ -39,7 +39,9 @@ static ngx_int_t ngx_agent_canary_zone_publish(ngx_agent_canary_zone_t *zone,
 static void ngx_agent_canary_zone_known(ngx_agent_canary_slot_t *slot,
     canary_known_t *known);
 static void ngx_agent_canary_zone_log(ngx_agent_canary_node_t *node,
-    canary_known_t *next, ngx_uint_t changed);
+    canary_known_t *prev, canary_known_t *next, ngx_uint_t changed);
+static ngx_uint_t ngx_agent_canary_zone_trips(canary_known_t *prev,
+    canary_known_t *next);
 static size_t ngx_agent_canary_zone_describe(canary_known_t *next,
     u_char *text);
 
@@ -492,7 +494,8 @@ ngx_agent_canary_zone_apply(ngx_agent_canary_zone_t *zone,
     ngx_shmtx_unlock(&zone->shpool->mutex);
 
     if (rc == NGX_OK || prev.state != CANARY_STATE_NO_MEMORY) {
-        ngx_agent_canary_zone_log(node, &next, rc == NGX_OK && changed);
+        ngx_agent_canary_zone_log(node, &prev, &next,
+                                  rc == NGX_OK && changed);
     }
 
     return rc;
@@ -530,7 +533,7 @@ ngx_agent_canary_zone_trip(ngx_agent_canary_zone_t *zone,
     ngx_shmtx_unlock(&zone->shpool->mutex);
 
     if (rc == NGX_OK) {
-        ngx_agent_canary_zone_log(node, &next, 1);
+        ngx_agent_canary_zone_log(node, &prev, &next, 1);
     }
 
     return rc;
@@ -634,11 +637,14 @@ ngx_agent_canary_zone_publish(ngx_agent_canary_zone_t *zone,
 }
 
 
-/* The line by which an operator follows a rollout in the error log. */
+/*
+ * The line by which an operator follows a rollout in the error log.  A trip
+ * that takes effect is there at the usual level, too: it waits for somebody.
+ */
 
 static void
-ngx_agent_canary_zone_log(ngx_agent_canary_node_t *node, canary_known_t *next,
-    ngx_uint_t changed)
+ngx_agent_canary_zone_log(ngx_agent_canary_node_t *node, canary_known_t *prev,
+    canary_known_t *next, ngx_uint_t changed)
 {
     size_t      len;
     u_char      text[NGX_AGENT_CANARY_LOG_LEN];
@@ -646,9 +652,10 @@ ngx_agent_canary_zone_log(ngx_agent_canary_node_t *node, canary_known_t *next,
 
     len = changed ? ngx_agent_canary_zone_describe(next, text) : 0;
 
-    level = (next->state == CANARY_STATE_OK
-             || next->state == CANARY_STATE_DELETED) ? NGX_LOG_NOTICE
-                                                     : NGX_LOG_ERR;
+    level = ((next->state == CANARY_STATE_OK
+              || next->state == CANARY_STATE_DELETED)
+             && !ngx_agent_canary_zone_trips(prev, next)) ? NGX_LOG_NOTICE
+                                                          : NGX_LOG_ERR;
 
     ngx_log_error(level, ngx_cycle->log, 0,
                   "agent canary flag \"%V\" is %s%s%s%*s%s", &node->sn.str,
@@ -658,10 +665,22 @@ ngx_agent_canary_zone_log(ngx_agent_canary_node_t *node, canary_known_t *next,
 }
 
 
+static ngx_uint_t
+ngx_agent_canary_zone_trips(canary_known_t *prev, canary_known_t *next)
+{
+    return next->latched
+           && next->latch.epoch >= next->epoch
+           && (!prev->latched
+               || prev->latch.epoch < next->epoch
+               || prev->latch.percent != next->latch.percent);
+}
+
+
 static size_t
 ngx_agent_canary_zone_describe(canary_known_t *next, u_char *text)
 {
-    size_t           pos;
+    char             percent[CANARY_PERCENT_LEN];
+    size_t           len, pos;
     u_char          *p, *last;
     ngx_uint_t       i;
     canary_field_t   field;
@@ -690,10 +709,14 @@ ngx_agent_canary_zone_describe(canary_known_t *next, u_char *text)
         }
     }
 
-    if (next->latched) {
-        p = ngx_slprintf(p, last, ", %s at epoch %uL",
-                         next->latch.epoch >= next->epoch ? "TRIPPED"
-                                                          : "last trip",
+    if (next->latched && next->latch.epoch >= next->epoch) {
+        len = canary_percent_format(percent, next->latch.percent);
+
+        p = ngx_slprintf(p, last, ", TRIPPED to %*s %% at epoch %uL", len,
+                         percent, next->latch.epoch);
+
+    } else if (next->latched) {
+        p = ngx_slprintf(p, last, ", last trip at epoch %uL",
                          next->latch.epoch);
     }
 

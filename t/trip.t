@@ -56,7 +56,8 @@ ok($nginx->wait_flag('support', tripped => 1), 'tripped');
 held('at once');
 is($nginx->flag('support')->{trip}{record}{reason}, 'error_rate',
    'the status shows the evidence');
-ok($nginx->wait_log(qr/"support" is ok, .*, TRIPPED at epoch 5/),
+ok($nginx->wait_log(
+    qr/\[error\] .* "support" is ok, .*, TRIPPED to 0 % at epoch 5/),
    'and the log does not just say that all is well');
 
 flag_and_wait(percent => 25);
@@ -131,5 +132,10 @@ wait_until(5, sub {
 $redis->flag(support => epoch => 9);
 ok($nginx->wait_flag('support', epoch => 9), 'a trip ahead of the flag');
 held('a trip that came before its epoch');
+
+# what changes nothing of it is no error
+is(join(', ', $nginx->log_text =~ /\[error\] .*(TRIPPED to .* at epoch \d+)/g),
+   'TRIPPED to 0 % at epoch 5, TRIPPED to 5 % at epoch 6, '
+   . 'TRIPPED to 0 % at epoch 6', 'each trip is an error once');
 
 $story->end;
