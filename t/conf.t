@@ -26,6 +26,7 @@ use Canary::Util qw(certificate command_output free_port root slurp spew
 my $dir = tempdir('canary-XXXXXX', TMPDIR => 1,
                   CLEANUP => !$ENV{TEST_CANARY_LEAVE});
 make_path(map { "$dir$_" } '/etc/agent-canary', '/run/agent-canary',
+          '/run/agent-canary-redis',
           '/var/log/nginx', '/var/lib');
 my $secret = 'of-the-examples';
 
@@ -128,7 +129,7 @@ spew("$dir/redis.conf", $conf);
 
 my $embedded = spawn('redis.conf', log => "$dir/redis.log",
                      command => ['redis-server', "$dir/redis.conf"]);
-my $socket = "$dir/run/agent-canary/redis.sock";
+my $socket = "$dir/run/agent-canary-redis/redis.sock";
 ok(wait_until(10, sub { -S $socket }), 'redis.conf: starts on its socket');
 my ($said) = command_output('redis-cli', '-s', $socket,
                             'CONFIG', 'GET', 'maxmemory-policy');

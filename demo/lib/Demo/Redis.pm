@@ -25,7 +25,7 @@ sub start {
     my $home = $self->{home};
 
     spew("$home/redis.conf", slurp(root() . '/conf/redis.conf')
-         =~ s{/(?:run/agent-canary|var/lib/redis)}{$home}gr);
+         =~ s{/(?:run/agent-canary-redis|var/lib/redis)}{$home}gr);
 
     $self->{process} = spawn($self->{name}, log => "$home/log",
                              command => ['redis-server', "$home/redis.conf"]);
