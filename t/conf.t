@@ -2,7 +2,8 @@
 
 # The examples in conf/ are what people copy.  Each is started as it stands,
 # but for paths, ports and the user, with real agents, a Redis under the
-# shipped ACL file, Sentinels and TLS, and has to route.
+# shipped ACL file, Sentinels and TLS, and has to route.  So is agent-canaryd,
+# by the command of README.md and by that of the unit, and has to guard.
 
 use strict;
 use warnings;
@@ -11,6 +12,7 @@ use Digest::SHA qw(sha256_hex);
 use File::Basename qw(dirname);
 use File::Path qw(make_path);
 use File::Temp qw(tempdir);
+use JSON::PP qw(decode_json);
 use Test::More;
 
 use lib dirname(__FILE__) . '/lib';
@@ -20,6 +22,7 @@ use Canary::Nginx;
 use Canary::Oracle;
 use Canary::Process qw(descendants spawn);
 use Canary::Redis;
+use Canary::Sidecar;
 use Canary::Util qw(certificate command_output free_port root slurp spew
                     wait_until);
 
@@ -27,7 +30,7 @@ my $dir = tempdir('canary-XXXXXX', TMPDIR => 1,
                   CLEANUP => !$ENV{TEST_CANARY_LEAVE});
 make_path(map { "$dir$_" } '/etc/agent-canary', '/run/agent-canary',
           '/run/agent-canary-redis',
-          '/var/log/nginx', '/var/lib');
+          '/var/log/nginx', '/var/lib/agent-canaryd');
 my $secret = 'of-the-examples';
 
 my %port;                                   # in an example => here
@@ -37,7 +40,16 @@ my %tested;
 sub port { return $port{ $_[0] } //= free_port() }
 
 
-# An example with the paths, the ports and the user of this test.
+# A text with the paths and the ports of this test.
+sub here {
+    my ($text) = @_;
+    $text =~ s{(/(?:etc|run|var)/)}{$dir$1}g;
+    $text =~ s{127\.0\.0\.1:(\d+)}{'127.0.0.1:' . port($1)}ge;
+    return $text;
+}
+
+
+# An example with these and the user of this test.
 sub adapted {
     my ($name) = @_;
     my $text = slurp(root() . "/conf/$name");
@@ -47,8 +59,7 @@ sub adapted {
     $text =~ s{^user\s.*$}{$> == 0 ? 'user root root;' : ''}me;
     $text =~ s{^worker_processes.*}{worker_processes 2;}m;
     $text =~ s{^events}{daemon off;\nerror_log $dir/error.log info;\nevents}m;
-    $text =~ s{(/(?:etc|run|var)/)}{$dir$1}g;
-    $text =~ s{127\.0\.0\.1:(\d+)}{'127.0.0.1:' . port($1)}ge;
+    $text = here($text);
     $text =~ s{listen\s+(\d+);}{'listen 127.0.0.1:' . port($1) . ';'}ge;
 
     my $temp = join '', map { "    ${_}_temp_path $dir/temp-$_;\n" }
@@ -78,6 +89,45 @@ sub with_nginx {
         split /\n/, slurp("$dir/error.log");
     is("@grave", '', "$name: nothing grave in the log");
     unlink "$dir/error.log";
+}
+
+
+# Runs agent-canaryd by a line as people type it, while something happens.
+sub guarded {
+    my ($name, $line, $story) = @_;
+    my (undef, @options) = split ' ', here($line);
+    my $log = "$dir/sidecar.log";
+    my $sidecar = spawn("the sidecar of $name", log => $log,
+                        command => [Canary::Sidecar::binary(), @options]);
+
+    ok(wait_until(15, sub { (slurp($log) // '') =~ /nginx takes trips/ }),
+       "$name: agent-canaryd is there, nginx takes trips");
+    ok(wait_until(15, sub { slurp($log) =~ /Redis answers/ }),
+       "$name: and knows Redis");
+    $story->();
+    is($sidecar->stop, 0, "$name: it ends cleanly");
+    is(join("\n", grep { /\[error\]|Sanitizer|runtime error/ }
+                  split /\n/, slurp($log)), '', "$name: and had no trouble");
+    unlink $log;
+}
+
+
+# Lifts a trip, as the owner.
+sub lift {
+    my ($redis, $epoch, $address) = @_;
+    login($redis, 'owner');
+    $redis->cmd('HSET', 'agent-canary:flag:support', 'epoch', $epoch);
+    ok(wait_until(10, sub { !(support($address)->{tripped} // 1) }),
+       "epoch $epoch lifts it");
+}
+
+
+sub support {
+    my ($address) = @_;
+    my $answer = Canary::HTTP::get($address, '/canary/status');
+    my ($flag) = grep { $_->{name} eq 'support' }
+        @{ decode_json($answer->{body})->{flags} };
+    return $flag // {};
 }
 
 
@@ -118,6 +168,7 @@ my $hash = sha256_hex($secret);
 $acl =~ s/#0{64}/#$hash/g;
 spew("$dir/etc/agent-canary/redis.acl", $acl);
 spew("$dir/etc/agent-canary/redis.pass", "$secret\n");
+spew("$dir/etc/agent-canary/sidecar.pass", "$secret\n");
 spew("$dir/etc/agent-canary/sentinel.pass", "$secret\n");
 chmod 0600, glob "$dir/etc/agent-canary/*.pass";
 
@@ -222,10 +273,11 @@ $redis->cmd('DEL', $trip);
 
 # it has neither users nor passwords: the same Redis with "default" on
 login($redis, 'admin');
-$redis->cmd('ACL', 'SETUSER', 'default', 'on', 'nopass', '~agent-canary:*',
+$redis->cmd('ACL', 'SETUSER', 'default', 'on', 'nopass', '~agent-canary*',
             '&*', '+@all');
 
 my $arms = Canary::Oracle::arms('support', 50, @users);
+my $nobody = Canary::Oracle::arms('support', 0, @users);
 my $web = '127.0.0.1:' . port(8080);
 
 sub ask {
@@ -237,7 +289,17 @@ sub ask {
 with_nginx('minimal.conf', adapted('minimal.conf'), sub {
     ready('minimal.conf', $web);
     routes('minimal.conf', '/', $arms, \&ask);
+
+    my ($line) = slurp(root() . '/README.md') =~ /^\$ (agent-canaryd .*)/m;
+    guarded('minimal.conf', $line, sub {
+        is(Canary::HTTP::request($web, 'POST', '/canary/trip',
+                                 '{"flag":"support","epoch":0}')->{body},
+           qq({"applied":true}\n), 'minimal.conf: a trip is taken');
+        routes('minimal.conf', '/', $nobody, \&ask);
+        lift($redis, 1, $web);
+    });
 });
+login($redis, 'admin');
 $redis->cmd('ACL', 'SETUSER', 'default', 'off');
 
 
@@ -284,6 +346,31 @@ with_nginx('agents.conf', $agents_conf, sub {
          qr/"arm":"candidate".*"user":"[0-9a-f]{16}"/, 'agents.conf: its log');
     unlike(slurp("$dir/var/log/nginx/agents.log"), qr/$users[0]/,
            'agents.conf: which does not name a user');
+
+    # the guard of the unit, with the rights of its user
+    my ($line) = slurp(root() . '/conf/agent-canaryd.service')
+        =~ /^ExecStart=((?:.*\\\n)*.*)/m;
+    guarded('agent-canaryd.service', $line =~ s/\\\n//gr, sub {
+        my $own = '127.0.0.1:' . port(9146);
+        is(Canary::HTTP::get($own, '/healthz')->{status}, 200,
+           'agent-canaryd.service: healthy');
+        like(Canary::HTTP::get($own, '/metrics')->{body},
+             qr/^agent_canaryd_flag_percent\{flag="support"\} 50$/m,
+             'agent-canaryd.service: it knows the flag');
+
+        $agents->{candidate}->set('error-rate=1');
+        ok(wait_until(30, sub {
+            Canary::HTTP::get($web, '/v1/models', 'Authorization' => $_)
+                for @users;
+            support($api)->{tripped};
+        }), 'agent-canaryd.service: a candidate that fails is taken back');
+        ok(wait_until(10, sub { $redis->cmd('GET', $trip) =~ /agent-canaryd/ }),
+           'agent-canaryd.service: Redis has the trip');
+        $agents->{candidate}->set('error-rate=0');
+        lift($redis, 2, $api);
+    });
+    ok(-s "$dir/var/lib/agent-canaryd/state",
+       'agent-canaryd.service: its state is kept');
 });
 
 
