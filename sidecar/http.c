@@ -9,6 +9,7 @@ static size_t canaryd_http_write(char *data, size_t size, size_t n,
     void *user);
 static curl_socket_t canaryd_http_socket(void *user, curlsocktype purpose,
     struct curl_sockaddr *addr);
+static void canaryd_http_fail(canaryd_http_t *h, CURLcode rc);
 
 
 #if (LIBCURL_VERSION_NUM >= 0x075500)
@@ -28,6 +29,7 @@ canaryd_http_open(canaryd_http_t *h, const char *socket, size_t max,
     memset(h, 0, sizeof(canaryd_http_t));
 
     h->max = max;
+    h->socket = socket;
     h->curl = curl_easy_init();
 
     if (h->curl == NULL) {
@@ -120,15 +122,7 @@ canaryd_http_send(canaryd_http_t *h, const char *url,
     rc = curl_easy_perform(h->curl);
 
     if (rc != CURLE_OK) {
-        if (h->too_long) {
-            (void) snprintf(h->error, sizeof(h->error),
-                            "the answer is longer than %zu bytes", h->max);
-
-        } else if (h->error[0] == '\0') {
-            (void) snprintf(h->error, sizeof(h->error), "%s",
-                            curl_easy_strerror(rc));
-        }
-
+        canaryd_http_fail(h, rc);
         return 0;
     }
 
@@ -136,6 +130,32 @@ canaryd_http_send(canaryd_http_t *h, const char *url,
     (void) curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &status);
 
     return status;
+}
+
+
+/* Of a socket curl tells the host of the URL, and that it could not. */
+
+static void
+canaryd_http_fail(canaryd_http_t *h, CURLcode rc)
+{
+    long  error;
+
+    error = 0;
+
+    if (h->too_long) {
+        (void) snprintf(h->error, sizeof(h->error),
+                        "the answer is longer than %zu bytes", h->max);
+
+    } else if (rc == CURLE_COULDNT_CONNECT && h->socket[0]) {
+        (void) curl_easy_getinfo(h->curl, CURLINFO_OS_ERRNO, &error);
+        (void) snprintf(h->error, sizeof(h->error), "unix:%s: %s", h->socket,
+                        error ? strerror((int) error)
+                              : curl_easy_strerror(rc));
+
+    } else if (h->error[0] == '\0') {
+        (void) snprintf(h->error, sizeof(h->error), "%s",
+                        curl_easy_strerror(rc));
+    }
 }
 
 

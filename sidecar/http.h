@@ -20,6 +20,7 @@ typedef int (*canaryd_http_refuse_pt)(void *data,
 
 typedef struct {
     CURL                    *curl;
+    const char              *socket;        /* "": by the host of the URLs */
     canaryd_text_t           body;
     size_t                   max;           /* bytes of the answer */
     canaryd_http_refuse_pt   refuse;        /* NULL: none is */

@@ -26,7 +26,7 @@ static enum MHD_Result canaryd_listen_send(struct MHD_Connection *connection,
 struct MHD_Daemon *
 canaryd_listen(canaryd_t *d, canary_error_t *err)
 {
-    char                port[8];
+    char                port[8], place[CANARYD_PLACE_MAX];
     struct addrinfo     hints, *addr;
     struct MHD_Daemon  *daemon;
 
@@ -64,7 +64,11 @@ canaryd_listen(canaryd_t *d, canary_error_t *err)
     freeaddrinfo(addr);
 
     if (daemon == NULL) {
-        canary_error(err, "--listen", canaryd_str(port),
+        (void) snprintf(place, sizeof(place),
+                        strchr(d->options.listen.host, ':') ? "[%s]:%s"
+                                                            : "%s:%s",
+                        d->options.listen.host, port);
+        canary_error(err, "--listen", canaryd_str(place),
                      errno ? strerror(errno) : "expected a free port");
     }
 

@@ -380,7 +380,7 @@ canaryd_rule_effect(const canary_standing_t *st)
 unsigned
 canaryd_health(canaryd_text_t *t, const canaryd_t *d)
 {
-    char               text[CANARY_ERROR_MAX + 32];
+    char               text[CANARYD_REASON_MAX + 32];
     unsigned           i;
     canaryd_reasons_t  reasons;
 

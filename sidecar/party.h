@@ -10,6 +10,11 @@
 #include "str.h"
 
 
+/* An error, and where it was met. */
+
+#define CANARYD_REASON_MAX  512
+
+
 typedef enum {
     CANARYD_PARTY_UNKNOWN = 0,              /* not asked yet */
     CANARYD_PARTY_UP,
@@ -26,7 +31,7 @@ typedef struct {
     uint64_t          quiet;                /* ms, no other line until then */
     uint64_t          ok;
     uint64_t          failed;
-    char              reason[CANARY_ERROR_MAX];
+    char              reason[CANARYD_REASON_MAX];
 } canaryd_party_t;
 
 

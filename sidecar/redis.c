@@ -161,6 +161,7 @@ canaryd_redis_find(canaryd_exchange_t *e)
     if (o->sentinel
         && canaryd_sentinel_master(o, &e->sentinels, &e->addr, &err) != 0)
     {
+        memset(&e->addr, 0, sizeof(e->addr));
         canaryd_link_fail(&e->link, err.text);
         return -1;
     }
@@ -227,12 +228,17 @@ canaryd_redis_follow(canaryd_exchange_t *e)
 static void
 canaryd_redis_outcome(canaryd_exchange_t *e)
 {
+    char        place[CANARYD_PLACE_MAX];
+    char        reason[CANARYD_REASON_MAX];
     canaryd_t  *d;
 
     d = e->d;
 
     if (e->link.reader == NULL) {
-        canaryd_party_fail(&d->redis_party, e->link.error.text);
+        canaryd_redis_place(place, &e->addr);
+        (void) snprintf(reason, sizeof(reason), place[0] ? "%s (%s)" : "%s%s",
+                        e->link.error.text, place);
+        canaryd_party_fail(&d->redis_party, reason);
         d->peers = 0;
         d->refusing = 0;
         return;

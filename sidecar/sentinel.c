@@ -11,7 +11,9 @@
 
 static int canaryd_sentinel_ask(const canaryd_redis_t *sentinel,
     const char *name, const canaryd_access_t *access, uint64_t max,
-    canaryd_redis_t *master);
+    canaryd_redis_t *master, canary_error_t *why);
+static void canaryd_sentinel_why(canary_error_t *why,
+    const canaryd_redis_t *sentinel, const char *reason);
 static int canaryd_sentinel_read(const redisReply *reply,
     canaryd_redis_t *master);
 static int canaryd_sentinel_same(const canaryd_redis_t *a,
@@ -23,14 +25,17 @@ canaryd_sentinel_master(const canaryd_options_t *o,
     const canaryd_access_t *access, canaryd_redis_t *master,
     canary_error_t *err)
 {
+    char             expected[CANARY_ERROR_MAX];
     unsigned         i, k, n, votes;
+    canary_error_t   why;
     canaryd_redis_t  told[CANARYD_REDIS_MAX];
 
     n = 0;
+    why.text[0] = '\0';
 
     for (i = 0; i < o->nredis; i++) {
         if (canaryd_sentinel_ask(&o->redis[i], o->sentinel, access,
-                                 CANARYD_STEP_MAX, &told[n])
+                                 CANARYD_STEP_MAX, &told[n], &why)
             == 0)
         {
             n++;
@@ -50,9 +55,12 @@ canaryd_sentinel_master(const canaryd_options_t *o,
         }
     }
 
-    canary_error(err, "master", canaryd_str(o->sentinel),
-                 n ? "expected Sentinels that agree on it"
-                   : "expected a Sentinel that knows it");
+    (void) snprintf(expected, sizeof(expected), "expected %s%s%.120s",
+                    n ? "Sentinels that agree on it"
+                      : "a Sentinel that knows it",
+                    why.text[0] ? "; " : "", why.text);
+
+    canary_error(err, "master", canaryd_str(o->sentinel), expected);
     return -1;
 }
 
@@ -61,17 +69,21 @@ int
 canaryd_sentinel_doubts(const canaryd_options_t *o,
     const canaryd_access_t *access, unsigned i, const canaryd_redis_t *master)
 {
+    canary_error_t   why;
     canaryd_redis_t  told;
 
+    why.text[0] = '\0';
+
     return canaryd_sentinel_ask(&o->redis[i % o->nredis], o->sentinel, access,
-                                CANARYD_SENTINEL_QUICK, &told)
+                                CANARYD_SENTINEL_QUICK, &told, &why)
            == 0 && !canaryd_sentinel_same(&told, master);
 }
 
 
 static int
 canaryd_sentinel_ask(const canaryd_redis_t *sentinel, const char *name,
-    const canaryd_access_t *access, uint64_t max, canaryd_redis_t *master)
+    const canaryd_access_t *access, uint64_t max, canaryd_redis_t *master,
+    canary_error_t *why)
 {
     int              rc;
     redisReply      *reply;
@@ -80,6 +92,7 @@ canaryd_sentinel_ask(const canaryd_redis_t *sentinel, const char *name,
     canaryd_link_step(&link, max);
 
     if (canaryd_link_open(&link, sentinel, access) != 0) {
+        canaryd_sentinel_why(why, sentinel, link.error.text);
         return -1;
     }
 
@@ -88,6 +101,13 @@ canaryd_sentinel_ask(const canaryd_redis_t *sentinel, const char *name,
 
     rc = canaryd_sentinel_read(reply, master);
 
+    if (rc != 0) {
+        canaryd_sentinel_why(why, sentinel,
+                             reply == NULL ? link.error.text
+                             : reply->type == REDIS_REPLY_ERROR ? reply->str
+                             : "it does not know it");
+    }
+
     if (reply) {
         freeReplyObject(reply);
     }
@@ -95,6 +115,21 @@ canaryd_sentinel_ask(const canaryd_redis_t *sentinel, const char *name,
     canaryd_link_close(&link);
 
     return rc;
+}
+
+
+/* The reason of the last one that was asked in vain. */
+
+static void
+canaryd_sentinel_why(canary_error_t *why, const canaryd_redis_t *sentinel,
+    const char *reason)
+{
+    char  place[CANARYD_PLACE_MAX];
+
+    canaryd_redis_place(place, sentinel);
+
+    (void) snprintf(why->text, sizeof(why->text), "%.64s: %.120s", place,
+                    reason);
 }
 
 

@@ -216,6 +216,26 @@ canaryd_hook_parse(canaryd_hook_t *hook, canary_str_t text,
 }
 
 
+void
+canaryd_redis_place(char place[CANARYD_PLACE_MAX],
+    const canaryd_redis_t *redis)
+{
+    place[0] = '\0';
+
+    if (redis->socket[0]) {
+        (void) snprintf(place, CANARYD_PLACE_MAX, "unix:%s", redis->socket);
+
+    } else if (strchr(redis->host, ':')) {
+        (void) snprintf(place, CANARYD_PLACE_MAX, "[%s]:%u", redis->host,
+                        (unsigned) redis->port);
+
+    } else if (redis->host[0]) {
+        (void) snprintf(place, CANARYD_PLACE_MAX, "%s:%u", redis->host,
+                        (unsigned) redis->port);
+    }
+}
+
+
 /* Skips start, when the text begins with it. */
 
 static int

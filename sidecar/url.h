@@ -13,6 +13,7 @@
 #define CANARYD_PATH_MAX  108               /* of a unix socket, terminated */
 #define CANARYD_HOST_MAX  256
 #define CANARYD_URL_MAX   1024
+#define CANARYD_PLACE_MAX (CANARYD_HOST_MAX + sizeof("[]:65535"))
 
 
 /* Where the API of nginx is: the URL ends with a slash. */
@@ -54,6 +55,11 @@ int canaryd_listen_parse(canaryd_listen_t *addr, canary_str_t text,
     canary_error_t *err);
 int canaryd_hook_parse(canaryd_hook_t *hook, canary_str_t text,
     canary_error_t *err);
+
+/* "host:port" or "unix:/path", or "" when there is neither. */
+
+void canaryd_redis_place(char place[CANARYD_PLACE_MAX],
+    const canaryd_redis_t *redis);
 
 
 #endif /* CANARYD_URL_H */

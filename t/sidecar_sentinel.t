@@ -93,7 +93,9 @@ sub told {
 # -- the password of the Sentinels --------------------------------------------
 
 $sidecar->start;
-ok($sidecar->wait_log(qr/master "mymaster": expected a Sentinel that knows/),
+my $asked = qr/127\.0\.0\.1:\d+: AUTH "WRONGPASS/;
+ok($sidecar->wait_log(
+    qr/master "mymaster": expected a Sentinel that knows it; $asked/),
    'a wrong password: no Sentinel answers') or diag($sidecar->log_text);
 spew("$dir/sentinel.pass", "of-sentinel\n");
 $sidecar->process->signal('HUP');

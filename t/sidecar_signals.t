@@ -93,6 +93,9 @@ $homeless->start;
 ok($homeless->wait_log(
     qr{\[error\] the state file is not written: .*"\Q$dir\E/gone/state"}),
    'a state file that cannot be written') or diag($homeless->log_text);
+($text) = command_output($homeless->command);
+is($text, 'agent-canaryd: --listen "' . $homeless->listens
+   . "\": Address already in use\n", 'another one cannot listen there');
 mkdir "$dir/gone";
 ok($homeless->wait_log(qr/\[info\] the state file is written\n/, 20),
    'and can be again');
@@ -128,7 +131,9 @@ ok($sidecar->exchanges('redis', 2), 'the one before stays');
 chmod 0600, $password;
 $watch->redis->cmd('ACL', 'SETUSER', 'canary-sidecar', '<pw-two', '>pw-three');
 $watch->redis->cmd('CLIENT', 'KILL', 'USER', 'canary-sidecar');
-ok($sidecar->wait_log(qr/Redis is lost(?:, still)?: AUTH "WRONGPASS/),
+my $there = '127.0.0.1:' . $watch->redis->port;
+ok($sidecar->wait_log(
+    qr/Redis is lost(?:, still)?: AUTH "WRONGPASS.* \(\Q$there\E\)$/m),
    'a password that is not right any more');
 spew($password, "pw-three\n");
 $sidecar->process->signal('HUP');

@@ -69,6 +69,9 @@ is($nginx->flag('support')->{trip}, undef, 'nothing was tripped by it');
 # -- one that forbids a POST, and another nginx -------------------------------
 
 $nginx->stop;
+my $there = $nginx->address;
+ok($sidecar->wait_log(qr{nginx is lost: \Q$there\E: No such file}),
+   'nginx stopped: the log tells its socket') or diag($sidecar->log_text);
 $nginx->write_conf(server => $conf
     =~ s/agent_canary_api/limit_except GET { deny all; } $& trip/r);
 $nginx->start;
