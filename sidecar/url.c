@@ -10,6 +10,8 @@
 
 static int canaryd_after(canary_str_t *text, const char *start);
 static int canaryd_url_clean(canary_str_t text);
+static void canaryd_url_error(canary_error_t *err, const char *name,
+    canary_str_t text, const char *expected);
 static canary_str_t canaryd_until(canary_str_t *text, char c);
 static int canaryd_host_port(canary_str_t text, char *host, uint16_t *port);
 static int canaryd_number(canary_str_t text, uint32_t max, uint32_t *number);
@@ -90,7 +92,7 @@ canaryd_redis_parse(canaryd_redis_t *redis, canary_str_t text,
                "unix:/path/of.sock[:/db]";
 
     if (!canaryd_url_clean(text)) {
-        canary_error(err, "--redis", text, expected);
+        canaryd_url_error(err, "--redis", text, expected);
         return -1;
     }
 
@@ -118,7 +120,7 @@ canaryd_redis_parse(canaryd_redis_t *redis, canary_str_t text,
         }
     }
 
-    canary_error(err, "--redis", text, expected);
+    canaryd_url_error(err, "--redis", text, expected);
 
     return -1;
 }
@@ -193,7 +195,7 @@ canaryd_hook_parse(canaryd_hook_t *hook, canary_str_t text,
         || (!canaryd_after(&rest, "https://")
             && !canaryd_after(&rest, "http://")))
     {
-        canary_error(err, "--webhook", text, expected);
+        canaryd_url_error(err, "--webhook", text, expected);
         return -1;
     }
 
@@ -202,7 +204,7 @@ canaryd_hook_parse(canaryd_hook_t *hook, canary_str_t text,
     if (memchr(place.data, '@', place.len)
         || canaryd_host_port(place, host, &port) != 0)
     {
-        canary_error(err, "--webhook", text, expected);
+        canaryd_url_error(err, "--webhook", text, expected);
         return -1;
     }
 
@@ -272,6 +274,40 @@ canaryd_url_clean(canary_str_t text)
     }
 
     return text.len > 0;
+}
+
+
+/* Without what may be a password: errors get into logs. */
+
+static void
+canaryd_url_error(canary_error_t *err, const char *name, canary_str_t text,
+    const char *expected)
+{
+    char           shown[CANARY_ERROR_MAX];
+    size_t         at;
+    canary_str_t   rest;
+
+    for (at = text.len; at > 0 && text.data[at - 1] != '@'; at--) {
+        /* void */
+    }
+
+    if (at) {
+        rest = text;
+
+        if (!canaryd_after(&rest, "redis://")
+            && !canaryd_after(&rest, "rediss://")
+            && !canaryd_after(&rest, "https://"))
+        {
+            (void) canaryd_after(&rest, "http://");
+        }
+
+        (void) snprintf(shown, sizeof(shown), "%.*s...%.*s",
+                        (int) (text.len - rest.len), text.data,
+                        (int) (text.len - at + 1), text.data + at - 1);
+        text = canaryd_str(shown);
+    }
+
+    canary_error(err, name, text, expected);
 }
 
 
