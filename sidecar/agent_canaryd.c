@@ -85,6 +85,16 @@ main(int argc, char **argv)
     }
 
     if (canaryd.options.command == CANARYD_CHECK) {
+
+        /* who runs does without, and goes on trying */
+
+        if (canaryd.options.state
+            && canaryd_state_check(canaryd.options.state, &err) != 0)
+        {
+            (void) fprintf(stderr, "agent-canaryd: %s\n", err.text);
+            return 1;
+        }
+
         return canaryd_command(&canaryd.options);
     }
 

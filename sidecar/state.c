@@ -58,6 +58,7 @@ static int canaryd_state_set_event(canaryd_t *d, canaryd_flag_t *f,
 static int canaryd_state_swap(const char *path, const char *tmp,
     canary_str_t text);
 static int canaryd_state_sync(const char *path);
+static canaryd_text_t canaryd_state_dir(const char *path);
 
 
 static const canaryd_state_line_t  canaryd_state_handlers[] = {
@@ -541,6 +542,28 @@ canaryd_state_set_event(canaryd_t *d, canaryd_flag_t *f, canary_str_t line)
 
 
 int
+canaryd_state_check(const char *path, canary_error_t *err)
+{
+    int             rc;
+    canaryd_text_t  dir;
+
+    dir = canaryd_state_dir(path);
+    rc = dir.failed ? -1 : access(dir.data, W_OK | X_OK);
+
+    if (rc != 0) {
+        canary_error(err, "--state", canaryd_str(path),
+                     errno == ENOENT
+                     ? "expected a file in a directory that is there"
+                     : "expected a file in a directory that may be written");
+    }
+
+    canaryd_text_free(&dir);
+
+    return rc;
+}
+
+
+int
 canaryd_state_store(const char *path, canary_str_t text, canary_error_t *err)
 {
     int             rc;
@@ -603,18 +626,9 @@ static int
 canaryd_state_sync(const char *path)
 {
     int             fd, rc;
-    const char     *slash;
     canaryd_text_t  dir;
 
-    dir = (canaryd_text_t) { 0 };
-    slash = strrchr(path, '/');
-
-    if (slash) {
-        canaryd_text_add(&dir, path, (size_t) (slash - path) + 1);
-
-    } else {
-        canaryd_text_put(&dir, ".");
-    }
+    dir = canaryd_state_dir(path);
 
     fd = dir.failed ? -1 : open(dir.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -628,4 +642,24 @@ canaryd_state_sync(const char *path)
     (void) close(fd);
 
     return rc;
+}
+
+
+static canaryd_text_t
+canaryd_state_dir(const char *path)
+{
+    const char     *slash;
+    canaryd_text_t  dir;
+
+    dir = (canaryd_text_t) { 0 };
+    slash = strrchr(path, '/');
+
+    if (slash) {
+        canaryd_text_add(&dir, path, (size_t) (slash - path) + 1);
+
+    } else {
+        canaryd_text_put(&dir, ".");
+    }
+
+    return dir;
 }

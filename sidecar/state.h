@@ -28,6 +28,10 @@ int canaryd_state_load(canaryd_t *d, canary_error_t *err);
 
 int canaryd_state_parse(canaryd_t *d, canary_str_t text);
 
+/* Whether it could be replaced.  Returns 0, or -1 and an error. */
+
+int canaryd_state_check(const char *path, canary_error_t *err);
+
 /* Replaces the file, in one step.  Returns 0, or -1 and an error. */
 
 int canaryd_state_store(const char *path, canary_str_t text,

@@ -52,6 +52,13 @@ is($status, 0, '-t: fine');
 like($text, qr/options and files are fine/, 'and says so');
 ok(!-e $sidecar->state_path, 'nothing was started');
 
+my $homeless = $watch->new_sidecar('homeless', nginx => $nginx, state => 0,
+                                   options => ['--state', "$dir/gone/state"]);
+($text, $status) = command_output($homeless->command, '-t');
+is($status >> 8, 1, '-t: a state file that cannot be written');
+like($text, qr{--state "\Q$dir\E/gone/state": expected a file in a directory},
+     'which is quoted');
+
 ($text, $status) = command_output($sidecar->command, '--intervall', '1s');
 is($status >> 8, 2, 'a bad option is a usage error');
 like($text, qr/option "--intervall": expected one of those that --help/,
@@ -87,8 +94,6 @@ like(told(qr/WATCHDOG=1/), qr/\AREADY=1\nWATCHDOG=1\n/,
 
 # -- a state file that cannot be written --------------------------------------
 
-my $homeless = $watch->new_sidecar('homeless', nginx => $nginx, state => 0,
-                                   options => ['--state', "$dir/gone/state"]);
 $homeless->start;
 ok($homeless->wait_log(
     qr{\[error\] the state file is not written: .*"\Q$dir\E/gone/state"}),
