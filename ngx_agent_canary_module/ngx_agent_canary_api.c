@@ -118,7 +118,11 @@ ngx_agent_canary_api_handler(ngx_http_request_t *r)
 
     if (endpoint == NULL) {
         return ngx_agent_canary_api_error(r, NGX_HTTP_NOT_FOUND,
-                           "expected .../status, .../explain or .../metrics");
+                           ngx_agent_canary_api_is(r,
+                                                &ngx_agent_canary_trip_name)
+                           ? "expected a POST to .../trip"
+                           : "expected .../status, .../explain or "
+                             ".../metrics");
     }
 
     ngx_memzero(&out, sizeof(ngx_agent_canary_out_t));

@@ -35,7 +35,13 @@ ngx_agent_canary_trip(ngx_http_request_t *r)
     lcf = ngx_http_get_module_loc_conf(r, ngx_agent_canary_module);
 
     if (!lcf->trip) {
-        return NGX_HTTP_NOT_ALLOWED;
+        rc = ngx_http_discard_request_body(r);
+
+        return (rc == NGX_OK)
+               ? ngx_agent_canary_api_error(r, NGX_HTTP_NOT_ALLOWED,
+                              "expected \"agent_canary_api trip\" here, "
+                              "this location takes no trips")
+               : rc;
     }
 
     if (r->headers_in.content_length_n > CANARY_TRIP_MAX) {

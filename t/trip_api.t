@@ -65,11 +65,13 @@ my $good = encode_json({ flag => 'support', epoch => 5 });
 for (['GET', '/guard/trip', 404], ['HEAD', '/guard/trip', 404],
      ['PUT', '/guard/trip', 405], ['DELETE', '/guard/trip', 405],
      ['POST', '/guard/status', 405], ['POST', '/guard/xtrip', 405],
-     ['POST', '/canary/trip', 405], ['GET', '/canary/trip', 404])
+     ['POST', '/canary/trip', 405, qr/agent_canary_api trip/],
+     ['GET', '/canary/trip', 404, qr/expected a POST/])
 {
-    my ($method, $path, $status) = @$_;
+    my ($method, $path, $status, $reason) = @$_;
     my $answer = Canary::HTTP::request($nginx->address, $method, $path, $good);
     is($answer->{status}, $status, "$method $path");
+    like($answer->{body}, $reason, "$method $path: told why") if $reason;
 }
 
 my $long = 'x' x 1_000_000;
