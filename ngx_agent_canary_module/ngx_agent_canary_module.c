@@ -303,6 +303,14 @@ ngx_agent_canary_parameter(ngx_conf_t *cf,
     if (name.len == 3 && ngx_strncmp(name.data, "key", 3) == 0) {
 
         if (binding->key == NULL) {
+
+            if (ngx_http_script_variables_count(&value) == 0) {
+                ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                                   "no variable in \"%V\", all users are one, "
+                                   "expected a value such as "
+                                   "\"key=$http_x_user_id\"", parameter);
+            }
+
             return ngx_agent_canary_value_compile(cf, &value, &binding->key);
         }
 

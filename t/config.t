@@ -230,6 +230,16 @@ refused('the api in a server', "$zone $redis $arms", 'agent_canary_api;',
         '"agent_canary_api" directive is not allowed here');
 
 
+# -- what is hardly meant -----------------------------------------------------
+
+my ($warning) = verdict("$zone $redis $arms",
+                        location($good =~ s/\$arg_u/http_x_user_id/r));
+like($warning, qr/\[warn\] .*no variable in "key=http_x_user_id", all users/,
+     'a key without "$" is warned of');
+($warning) = verdict("$zone $redis $arms", location($good));
+unlike($warning, qr/\[warn\]/, 'one with it is not');
+
+
 # -- what is right ------------------------------------------------------------
 
 accepted('the smallest', "$zone $redis $arms", location($good));

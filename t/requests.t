@@ -45,7 +45,7 @@ __DATA__
         error_page 502 = @fallback;
     }
     location @fallback {
-        agent_canary all key=nobody-else baseline=v41 candidate=down;
+        agent_canary all key=nobody-else$arg_none baseline=v41 candidate=down;
         add_header X-Decision "$agent_canary_arm $agent_canary_bucket";
         proxy_pass http://v41;
     }
