@@ -18,6 +18,10 @@
 
 #define CANARYD_TIMEOUT_MIN  1000           /* ms */
 
+/* The longest prefix, and what is asked for. */
+#define CANARYD_SCRAPER_URL_MAX                                               \
+    (CANARYD_URL_MAX + 2 * CANARYD_ID_MAX + CANARYD_HURRY_MAX + 64)
+
 /* All flags, not only those that changed, every so many readings. */
 #define CANARYD_FULL_EVERY   40
 
@@ -152,7 +156,7 @@ canaryd_scraper_wait(canaryd_scraper_t *s, uint64_t start)
 static int
 canaryd_scraper_read(canaryd_scraper_t *s, canary_error_t *err)
 {
-    char        url[CANARYD_URL_MAX + CANARYD_ID_MAX + CANARYD_HURRY_MAX];
+    char        url[CANARYD_SCRAPER_URL_MAX];
     long        status;
     uint64_t    clock;
     canaryd_t  *d;
