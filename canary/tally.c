@@ -9,9 +9,10 @@
 /* Longer than any number that is read: 1.2345678901234567e-300 */
 #define CANARY_TALLY_NUMBER_MAX  31
 
+#define CANARY_TALLY_DIGITS_MAX  20         /* of 64 bits */
 
-static size_t canary_tally_put(char *text, const canary_tally_field_t *field,
-    const char *value);
+
+static char *canary_tally_put(char *text, uint64_t count);
 static const char *canary_tally_take_count(char *value, const char *p,
     const char *end);
 static const char *canary_tally_take_sum(char *value, const char *p,
@@ -83,48 +84,63 @@ canary_tally_field(canary_str_t name)
 }
 
 
+/* This runs many times a second for each histogram, without printf(). */
+
 size_t
 canary_tally_format(char *text, const canary_tally_field_t *field,
     const canary_tally_t *t)
 {
-    size_t       i, len;
+    int          len;
+    char        *p;
+    size_t       i, n;
     const char  *value;
 
-    len = 0;
     value = (const char *) t + field->offset;
 
-    for (i = 0; i < field->n; i++) {
+    if (field->type != CANARY_TALLY_COUNT) {
+        len = snprintf(text, CANARY_TALLY_NUMBER_MAX + 1, "%.17g",
+                       canary_tally_sum(value));
+
+        return (size_t) len;
+    }
+
+    for (n = field->n; n > 1; n--) {
+        if (canary_tally_count(value + (n - 1) * sizeof(uint64_t)) != 0) {
+            break;
+        }
+    }
+
+    p = text;
+
+    for (i = 0; i < n; i++) {
         if (i > 0) {
-            text[len++] = ',';
+            *p++ = ',';
         }
 
-        len += canary_tally_put(text + len, field, value);
+        p = canary_tally_put(p, canary_tally_count(value));
         value += sizeof(uint64_t);
     }
 
-    return len;
+    return (size_t) (p - text);
 }
 
 
-static size_t
-canary_tally_put(char *text, const canary_tally_field_t *field,
-    const char *value)
+static char *
+canary_tally_put(char *text, uint64_t count)
 {
-    int   len;
-    char  number[CANARY_TALLY_NUMBER_MAX + 1];
+    char    digits[CANARY_TALLY_DIGITS_MAX];
+    size_t  n;
 
-    if (field->type == CANARY_TALLY_COUNT) {
-        len = snprintf(number, sizeof(number), "%" PRIu64,
-                       canary_tally_count(value));
+    n = sizeof(digits);
 
-    } else {
-        len = snprintf(number, sizeof(number), "%.17g",
-                       canary_tally_sum(value));
-    }
+    do {
+        digits[--n] = (char) ('0' + count % 10);
+        count /= 10;
+    } while (count);
 
-    memcpy(text, number, (size_t) len);
+    memcpy(text, digits + n, sizeof(digits) - n);
 
-    return (size_t) len;
+    return text + sizeof(digits) - n;
 }
 
 
@@ -139,9 +155,9 @@ canary_tally_parse(canary_tally_t *t, const canary_tally_field_t *field,
     p = text.data;
     end = text.data + text.len;
 
-    for (i = 0; i < field->n; i++) {
+    for (i = 0; i < field->n && !(p == end && field->n > 1); i++) {
 
-        if (i > 0 && (p == end || *p++ != ',')) {
+        if (i > 0 && *p++ != ',') {
             return -1;
         }
 
@@ -166,6 +182,7 @@ canary_tally_parse(canary_tally_t *t, const canary_tally_field_t *field,
         return -1;
     }
 
+    memset(values + i * sizeof(uint64_t), 0, (field->n - i) * sizeof(uint64_t));
     memcpy((char *) t + field->offset, values, field->n * sizeof(uint64_t));
 
     return 0;

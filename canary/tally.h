@@ -121,16 +121,18 @@ const canary_tally_field_t *canary_tally_field(canary_str_t name);
 
 /*
  * The text of a field: a decimal number, or as many as there are buckets,
- * with commas between.  Writes up to CANARY_TALLY_TEXT_MAX bytes, without a
- * terminator, and returns their number.
+ * with commas between and without the zeros at the end.  Writes up to
+ * CANARY_TALLY_TEXT_MAX bytes, without a terminator, and returns their number,
+ * which is not 0.
  */
 
 size_t canary_tally_format(char *text, const canary_tally_field_t *field,
     const canary_tally_t *t);
 
 /*
- * Reads what canary_tally_format() wrote.  Returns 0; or -1 for anything
- * else, a negative or absurd number included, and leaves *t alone.
+ * Reads what canary_tally_format() wrote; of buckets, all or none may be
+ * there.  Returns 0; or -1 for anything else, a negative or absurd number
+ * included, and leaves *t alone.
  */
 
 int canary_tally_parse(canary_tally_t *t, const canary_tally_field_t *field,

@@ -71,10 +71,5 @@ int canaryd_status_parse(canaryd_status_t *s, canary_str_t text,
 
 void canaryd_status_clear(canaryd_status_t *s);
 
-/* A histogram with its trailing zeros cut off, or any other field. */
-
-int canaryd_tally_parse(canary_tally_t *t, const canary_tally_field_t *field,
-    canary_str_t text);
-
 
 #endif /* CANARYD_STATUS_H */

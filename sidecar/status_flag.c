@@ -492,48 +492,5 @@ canaryd_arm_field(canaryd_reader_t *r, canary_tally_t *t, canary_str_t key,
         return -1;
     }
 
-    return canaryd_tally_parse(t, field, raw);
-}
-
-
-int
-canaryd_tally_parse(canary_tally_t *t, const canary_tally_field_t *field,
-    canary_str_t text)
-{
-    char      padded[CANARY_TALLY_TEXT_MAX + 2 * CANARY_LATENCY_BUCKETS];
-    size_t    i, n;
-
-    /* nginx writes all of it, a window without the zeros at the end */
-
-    if (canary_tally_parse(t, field, text) == 0) {
-        return 0;
-    }
-
-    if (field->n == 1 || text.len > (size_t) CANARY_TALLY_TEXT_MAX) {
-        return -1;
-    }
-
-    n = text.len > 0;
-
-    for (i = 0; i < text.len; i++) {
-        n += text.data[i] == ',';
-    }
-
-    if (n > field->n) {
-        return -1;
-    }
-
-    if (text.len) {
-        memcpy(padded, text.data, text.len);
-    }
-
-    for (i = text.len; n < field->n; n++) {
-        if (i) {
-            padded[i++] = ',';
-        }
-
-        padded[i++] = '0';
-    }
-
-    return canary_tally_parse(t, field, (canary_str_t) { i, padded });
+    return canary_tally_parse(t, field, raw);
 }

@@ -12,15 +12,10 @@
 #define CANARYD_WINDOW_PERCENT  2
 #define CANARYD_WINDOW_ARMS     3
 
-#define CANARYD_DIGITS_MAX      20
-
 
 static unsigned canaryd_window_arm(const canaryd_window_t *w,
     const canaryd_window_t *before, canary_arm_e arm, canaryd_window_pt put,
     void *data);
-static size_t canaryd_window_counts(char *text,
-    const canary_tally_field_t *field, const canary_tally_t *t);
-static size_t canaryd_window_count(char *text, uint64_t count);
 static int canaryd_window_field(canaryd_window_t *w, canary_str_t name,
     canary_str_t value);
 static int canaryd_window_tally(canaryd_window_t *w, canary_str_t name,
@@ -89,9 +84,7 @@ canaryd_window_arm(const canaryd_window_t *w, const canaryd_window_t *before,
         *end++ = '.';
         end = canary_put_str(end, field->name);
 
-        size = field->type == CANARY_TALLY_COUNT
-               ? canaryd_window_counts(text, field, &w->arm[arm])
-               : canary_tally_format(text, field, &w->arm[arm]);
+        size = canary_tally_format(text, field, &w->arm[arm]);
 
         put(data, (canary_str_t) { (size_t) (end - name), name },
             (canary_str_t) { size, text });
@@ -99,56 +92,6 @@ canaryd_window_arm(const canaryd_window_t *w, const canaryd_window_t *before,
     }
 
     return n;
-}
-
-
-/*
- * As canary_tally_format(), without the zeros at the end of a histogram.  It
- * runs four times a second for each histogram, which printf() would show.
- */
-
-static size_t
-canaryd_window_counts(char *text, const canary_tally_field_t *field,
-    const canary_tally_t *t)
-{
-    size_t    i, n, len;
-    uint64_t  count[CANARY_LATENCY_BUCKETS];
-
-    memcpy(count, (const char *) t + field->offset,
-           field->n * sizeof(uint64_t));
-
-    for (n = field->n; n > 1 && count[n - 1] == 0; n--) { /* void */ }
-
-    len = 0;
-
-    for (i = 0; i < n; i++) {
-        if (i > 0) {
-            text[len++] = ',';
-        }
-
-        len += canaryd_window_count(text + len, count[i]);
-    }
-
-    return len;
-}
-
-
-static size_t
-canaryd_window_count(char *text, uint64_t count)
-{
-    char    digits[CANARYD_DIGITS_MAX];
-    size_t  n;
-
-    n = sizeof(digits);
-
-    do {
-        digits[--n] = (char) ('0' + count % 10);
-        count /= 10;
-    } while (count);
-
-    memcpy(text, digits + n, sizeof(digits) - n);
-
-    return sizeof(digits) - n;
 }
 
 
@@ -255,7 +198,7 @@ canaryd_window_tally(canaryd_window_t *w, canary_str_t name,
             return -2;
         }
 
-        if (canaryd_tally_parse(&w->arm[arm], field, value) != 0) {
+        if (canary_tally_parse(&w->arm[arm], field, value) != 0) {
             return -1;
         }
 
