@@ -8,9 +8,14 @@
 #define CANARY_REPEAT_MAX   ((1U << CANARY_REPEAT_BITS) - 1)
 #define CANARY_REPEAT_TIME  ((1U << (32 - CANARY_REPEAT_BITS)) - 1)
 
-#define canary_repeat_count(seen)      ((seen) & CANARY_REPEAT_MAX)
-#define canary_repeat_age(seen, time)                                         \
-    (((time) - ((seen) >> CANARY_REPEAT_BITS)) & CANARY_REPEAT_TIME)
+#define canary_repeat_count(seen)  ((seen) & CANARY_REPEAT_MAX)
+
+/* The clock of another process may be ahead: what is to come is not over. */
+
+#define canary_repeat_over(seen, time)                                        \
+    ((((time) - ((seen) >> CANARY_REPEAT_BITS) + CANARY_REPEAT_AGE)           \
+      & CANARY_REPEAT_TIME)                                                   \
+     >= 2 * CANARY_REPEAT_AGE)
 
 
 unsigned
@@ -31,7 +36,7 @@ canary_repeat(volatile canary_repeat_t table[CANARY_REPEATS],
     seen = r->seen;
     count = canary_repeat_count(seen);
 
-    if (count == 0 || canary_repeat_age(seen, time) >= CANARY_REPEAT_AGE) {
+    if (count == 0 || canary_repeat_over(seen, time)) {
         count = 0;
         r->user = who;
 

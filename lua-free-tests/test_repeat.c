@@ -51,6 +51,37 @@ half_a_minute_of_peace_is_forgotten(void **state)
 }
 
 
+/* Workers look at the time when they wake up, each by itself. */
+
+static void
+a_clock_that_is_behind_forgets_nobody(void **state)
+{
+    uint64_t         another;
+    canary_repeat_t  table[CANARY_REPEATS] = { 0 };
+
+    (void) state;
+
+    another = 7 + 5 * CANARY_REPEATS;
+
+    assert_int_equal(canary_repeat(table, CANARY_EVENT_ERROR, 7, 1000), 1);
+    assert_int_equal(canary_repeat(table, CANARY_EVENT_ERROR, 7, 999), 2);
+    assert_int_equal(canary_repeat(table, CANARY_EVENT_ERROR, 7, 1000), 3);
+    assert_int_equal(canary_repeat(table, CANARY_EVENT_ERROR, another, 998),
+                     0);
+    assert_int_equal(canary_repeat(table, CANARY_EVENT_ERROR, 7, 1001), 4);
+
+    /* also when one of them is past the wrap already */
+
+    assert_int_equal(canary_repeat(table, CANARY_EVENT_ERROR, 8, 1048576), 1);
+    assert_int_equal(canary_repeat(table, CANARY_EVENT_ERROR, 8, 1048575), 2);
+
+    /* a clock that is started anew is another one */
+
+    assert_int_equal(canary_repeat(table, CANARY_EVENT_ERROR, another, 969),
+                     1);
+}
+
+
 static void
 who_finds_a_place_taken_is_not_followed(void **state)
 {
@@ -164,6 +195,7 @@ main(void)
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(a_user_is_counted_while_events_go_on),
         cmocka_unit_test(half_a_minute_of_peace_is_forgotten),
+        cmocka_unit_test(a_clock_that_is_behind_forgets_nobody),
         cmocka_unit_test(who_finds_a_place_taken_is_not_followed),
         cmocka_unit_test(a_count_stops_at_its_largest),
         cmocka_unit_test(those_who_are_followed_are_a_sample)
