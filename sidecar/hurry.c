@@ -3,7 +3,7 @@
 #include "hurry.h"
 
 
-/* Evidence that rises makes readings come faster for that long, in ms. */
+/* Evidence that rises makes readings come faster for so many ms at least. */
 #define CANARYD_HURRY_TIME  1000
 
 
@@ -13,7 +13,15 @@ static double canaryd_hurry_evidence(const canary_verdict_t *v);
 void
 canaryd_hurry_rising(canaryd_t *d, canaryd_flag_t *f, uint64_t now)
 {
-    f->hurry = now + CANARYD_HURRY_TIME;
+    uint64_t  time;
+
+    time = d->options.interval;
+
+    if (time < CANARYD_HURRY_TIME) {
+        time = CANARYD_HURRY_TIME;
+    }
+
+    f->hurry = now + time;
     f->evidence = canaryd_hurry_evidence(f->verdict);
 
     /* what the next readings say goes to the fleet, and comes from it */

@@ -143,4 +143,16 @@ unlike($sidecar->log_text, qr/does not know it|no data|TRIPPED/,
        'and every flag was');
 ok(!$nginx->flag($_)->{tripped}, "$_ is not tripped") for @names;
 
+
+# -- a long interval ----------------------------------------------------------
+
+is($sidecar->stop, 0, 'it ends');
+$redis->flag('flag-c', percent => 100);
+$nginx->wait_flag('flag-c', percent => 100);
+$story->sidecar('slow', options => ['--interval', '6s']);
+
+ok(ask_until('ill', ['flag-c'], sub {
+    slurp($asked_log) =~ /^guard=slow&.*&flag=flag-c$/m;
+}), 'a quarter of a long interval is no reason to forget the hurry');
+
 $story->end;
