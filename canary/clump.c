@@ -21,6 +21,9 @@
 /* The largest effect that users who are followed can show. */
 #define CANARY_CLUMP_EARLY  8.0
 
+/* After so long without a baseline its five minutes may never come. */
+#define CANARY_CLUMP_ALONE  300             /* s */
+
 
 static void canary_clump_pair(canary_clump_t *clump);
 static double canary_clump_early(const canary_clump_t *clump);
@@ -148,5 +151,7 @@ canary_clump_early(const canary_clump_t *clump)
         squares += clump->squares[CANARY_ARM_CANDIDATE];
     }
 
-    return fmin(squares / events, CANARY_CLUMP_EARLY);
+    return fmin(squares / events, clump->age < CANARY_CLUMP_ALONE
+                                  ? CANARY_CLUMP_EARLY
+                                  : CANARY_CLUMP_UNKNOWN);
 }

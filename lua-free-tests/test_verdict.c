@@ -634,6 +634,15 @@ users_tell_of_clumps_at_once(void **state)
     canary_clump_follow(&c, CANARY_ARM_BASELINE, 9, 38);
     assert_true(canary_clump_effect(&c) == 4);
 
+    /* where the baseline has no requests, one user is not believed for ever */
+
+    memset(&c, 0, sizeof(c));
+    canary_clump_follow(&c, CANARY_ARM_CANDIDATE, 40, 1600);
+    canary_clump_feed(&c, &(canary_sample_t) { 0, 0, 0 }, 299);
+    assert_true(canary_clump_effect(&c) == 8);
+    canary_clump_feed(&c, &(canary_sample_t) { 0, 0, 0 }, 1);
+    assert_true(canary_clump_effect(&c) == CANARY_CLUMP_UNKNOWN);
+
     /* squares are never less than what is squared */
 
     memset(&c, 0, sizeof(c));

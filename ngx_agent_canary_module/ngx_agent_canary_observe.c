@@ -262,8 +262,11 @@ ngx_agent_canary_observe_event(ngx_agent_canary_ctx_t *ctx,
 
     node = ctx->flag->node;
 
+    /* in another epoch users are others */
+
     count = canary_repeat(node->repeats[ctx->route], event,
-                          ctx->decision.hash, ngx_current_msec / 1000);
+                          ctx->decision.hash + ctx->epoch,
+                          ngx_current_msec / 1000);
 
     canary_tally_event(t, event, count);
 }

@@ -59,6 +59,7 @@ my %arm = %{ Canary::Oracle::arms('repeat', 50, @users) };
 my %hash;
 @hash{@users} = Canary::Oracle::hashes('repeat', @users);
 
+my $epoch = 1;
 my (%place, %expected, $unseen);
 
 # A user who comes to a place that is taken is followed no further.
@@ -67,9 +68,9 @@ sub expect {
     my $arm = $arm{$user};
     my $at = "$arm " . place_of($user, $event);
 
-    $place{$at} //= { who => "$user $event", count => 0 };
+    $place{$at} //= { who => "$user $event $epoch", count => 0 };
 
-    if ($place{$at}{who} ne "$user $event") {
+    if ($place{$at}{who} ne "$user $event $epoch") {
         $unseen++;
         return;
     }
@@ -80,13 +81,13 @@ sub expect {
 }
 
 
-# The place of a user, which the kind of the event moves.
+# The place of a user, which the epoch and the kind of the event move.
 sub place_of {
     my ($user, $event) = @_;
     use integer;
-    my $mix = $event * MIX;
+    my ($who, $mix) = ($hash{$user} + $epoch, $event * MIX);
     no integer;
-    return ($hash{$user} ^ $mix) % PLACES;
+    return ($who ^ $mix) % PLACES;
 }
 
 
@@ -149,6 +150,17 @@ syswrite $hangs, "GET /repeat/hangs HTTP/1.1\r\nHost: localhost\r\n"
 expect($users[1], 0);
 agrees('a request that hangs is one at its deadline');
 close $hangs;
+
+
+# -- another epoch ------------------------------------------------------------
+
+$story->redis->flag(repeat => epoch => ++$epoch);
+ok(wait_until(5, sub { $nginx->flag('repeat')->{epoch} == $epoch }),
+   'another epoch');
+my $squares = $expected{ $arm{ $users[0] } }[1];
+send_event($users[0], 'error');
+agrees('users begin anew: ' . wanted());
+is($expected{ $arm{ $users[0] } }[1], $squares + 1, 'with their first one');
 
 
 # -- more than there are places -----------------------------------------------
