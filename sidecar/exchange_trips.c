@@ -5,7 +5,7 @@
 #include <string.h>
 #include "clock.h"
 #include "exchange.h"
-#include "judge.h"
+#include "trips.h"
 
 
 /* A copy of what is worked on without the lock. */
@@ -151,7 +151,7 @@ canaryd_trips_shown(canaryd_t *d, const canaryd_trip_job_t *job,
     f = canaryd_flag_find(d, job->name);
 
     if (f) {
-        canaryd_judge_redis(d, f, record, canaryd_now());
+        canaryd_trip_redis(d, f, record, canaryd_now());
     }
 
     (void) pthread_mutex_unlock(&d->lock);

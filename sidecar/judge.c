@@ -7,8 +7,8 @@
 #include "clock.h"
 #include "hurry.h"
 #include "judge.h"
-#include "lift.h"
 #include "log.h"
+#include "trips.h"
 #include "verdict_record.h"
 
 
@@ -36,20 +36,12 @@ static void canaryd_judge_own(canaryd_t *d, canaryd_flag_t *f,
     const canaryd_status_flag_t *s, uint64_t now);
 static void canaryd_judge_count(canaryd_flag_t *f, const char *boot,
     uint64_t epoch, const canary_tally_t *arm, uint64_t now);
-static void canaryd_judge_learn(canaryd_t *d, canaryd_flag_t *f,
-    canaryd_at_e at, const canary_trip_t *trip, canary_str_t record,
-    uint64_t now);
-static void canaryd_judge_event(canaryd_t *d, canaryd_flag_t *f, int own,
-    uint64_t now);
-static void canaryd_judge_id(char *id, const canaryd_flag_t *f);
-static void canaryd_judge_sweep(canaryd_t *d);
-static void canaryd_judge_overtaken(canaryd_t *d);
 static void canaryd_judge_absent(canaryd_t *d);
 static void canaryd_judge_dropped(canaryd_t *d);
 static void canaryd_judge_sight(canaryd_t *d, uint64_t now);
-static void canaryd_judge_quiet(canaryd_flag_t *f, uint64_t now);
 static void canaryd_judge_one(canaryd_t *d, canaryd_flag_t *f, uint64_t now);
 static void canaryd_judge_meet(canaryd_flag_t *f, uint64_t now);
+static void canaryd_judge_quiet(canaryd_flag_t *f, uint64_t now);
 static void canaryd_judge_ruling(canaryd_t *d, canaryd_flag_t *f,
     const canary_ruling_t *ruling, uint64_t now);
 static int canaryd_judge_target(const canaryd_flag_t *f,
@@ -58,7 +50,6 @@ static uint32_t canaryd_stage_before(const canary_ladder_t *ladder,
     uint32_t percent);
 static void canaryd_judge_trip(canaryd_t *d, canaryd_flag_t *f,
     const canary_ruling_t *ruling, uint32_t percent, uint64_t now);
-static void canaryd_judge_lift(const canaryd_t *d, const canaryd_flag_t *f);
 static void canaryd_judge_notices(canaryd_t *d, canaryd_flag_t *f,
     const canary_ruling_t *ruling, uint64_t now);
 static void canaryd_judge_notify(canaryd_t *d, canaryd_flag_t *f,
@@ -184,8 +175,8 @@ canaryd_judge_known(canaryd_t *d, canaryd_flag_t *f,
     canaryd_latch_epoch(&f->latch, f->epoch);
 
     if (s->latched && s->trip.epoch >= f->epoch) {
-        canaryd_judge_learn(d, f, CANARYD_AT_NGINX, &s->trip, s->record,
-                            now);
+        canaryd_trip_learn(d, f, CANARYD_AT_NGINX, &s->trip, s->record,
+                           now);
 
     } else {
         canaryd_latch_lost(&f->latch, CANARYD_AT_NGINX);
@@ -409,192 +400,6 @@ canaryd_judge_count(canaryd_flag_t *f, const char *boot, uint64_t epoch,
 }
 
 
-void
-canaryd_judge_redis(canaryd_t *d, canaryd_flag_t *f, canary_str_t json,
-    uint64_t now)
-{
-    canary_trip_t   trip;
-    canary_error_t  err;
-
-    if (json.data == NULL
-        || canary_trip_parse(&trip, canaryd_str(f->name), json, &err) != 0
-        || trip.epoch < f->epoch)
-    {
-        canaryd_latch_lost(&f->latch, CANARYD_AT_REDIS);
-        return;
-    }
-
-    canaryd_judge_learn(d, f, CANARYD_AT_REDIS, &trip, json, now);
-}
-
-
-static void
-canaryd_judge_learn(canaryd_t *d, canaryd_flag_t *f, canaryd_at_e at,
-    const canary_trip_t *trip, canary_str_t record, uint64_t now)
-{
-    char            minimal[CANARYD_ID_MAX + CANARY_FLAG_NAME_MAX];
-    char            percent[CANARY_PERCENT_LEN];
-    canary_trip_t   inside;
-    canary_error_t  err;
-
-    /* what is handed on has to say the same as what is in force */
-
-    if (record.len == 0
-        || canary_trip_parse(&inside, canaryd_str(f->name), record, &err) != 0
-        || canary_trip_beats(trip, &inside)
-        || canary_trip_beats(&inside, trip))
-    {
-        record.len = canary_percent_format(percent, trip->percent);
-        record.len = (size_t) snprintf(minimal, sizeof(minimal),
-                         "{\"flag\":\"%s\",\"epoch\":%" PRIu64
-                         ",\"percent\":%.*s}", f->name, trip->epoch,
-                         (int) record.len, percent);
-        record.data = minimal;
-    }
-
-    if (canaryd_latch_learn(&f->latch, at, trip, record)) {
-
-        canaryd_log(CANARYD_LOG_WARN, f->name, "tripped at epoch %" PRIu64
-                    ", learned from %s", trip->epoch,
-                    at == CANARYD_AT_NGINX ? "nginx" : "Redis");
-        canaryd_judge_lift(d, f);
-
-        if (trip->percent > 0 && f->verdict) {
-            canary_verdict_renew(f->verdict, f->epoch);
-        }
-
-        canaryd_judge_event(d, f, 0, now);
-    }
-
-    if (at == CANARYD_AT_REDIS && (f->latch.at & 1U << CANARYD_AT_REDIS)) {
-        canaryd_judge_event(d, f, 0, now);
-    }
-}
-
-
-/*
- * The event of the latch, which waits until Redis shows it.  Any sidecar
- * takes care of any other's: the record is all it takes.
- */
-
-static void
-canaryd_judge_event(canaryd_t *d, canaryd_flag_t *f, int own, uint64_t now)
-{
-    int               told;
-    char              id[CANARYD_ID_MAX];
-    canary_str_t      record;
-    canaryd_event_t  *event;
-
-    record = canaryd_str(f->latch.record);
-
-    if (f->latch.audited || !canaryd_record_is_own_kind(record)) {
-        return;
-    }
-
-    canaryd_judge_id(id, f);
-    told = strcmp(id, f->told) == 0;
-
-    if (told && !f->latch.lost) {
-        f->latch.audited = 1;               /* before a restart */
-        return;
-    }
-
-    event = canaryd_events_add(&d->events, id, f->name, "trip",
-                               f->latch.trip.epoch, record, now);
-
-    if (event == NULL) {
-        return;
-    }
-
-    if (told) {
-        event->hook = CANARYD_HOOK_DONE;    /* only Redis has forgotten */
-    }
-
-    if (own) {
-        event->own = 1;
-    }
-
-    if (f->latch.at & 1U << CANARYD_AT_REDIS) {
-        f->latch.audited = 1;               /* it is seen to from now on */
-
-        if (event->audit == CANARYD_AUDIT_WAITS) {
-            event->audit = CANARYD_AUDIT_DUE;
-            d->urgent = 1;
-            (void) pthread_cond_signal(&d->redis);
-        }
-    }
-}
-
-
-static void
-canaryd_judge_id(char *id, const canaryd_flag_t *f)
-{
-    char  percent[CANARY_PERCENT_LEN];
-
-    (void) snprintf(id, CANARYD_ID_MAX, "%s:%" PRIu64 ":%.*s", f->name,
-                    f->latch.trip.epoch,
-                    (int) canary_percent_format(percent,
-                                                f->latch.trip.percent),
-                    percent);
-}
-
-
-/* What everybody knows of is forgotten, but for the last trip of a flag. */
-
-static void
-canaryd_judge_sweep(canaryd_t *d)
-{
-    int               hook;
-    char              id[CANARYD_ID_MAX];
-    canaryd_flag_t   *f;
-    canaryd_event_t  *event;
-
-    hook = d->options.webhook.url[0] != '\0';
-
-    for (event = d->events.first; event; event = event->next) {
-        f = canaryd_flag_find(d, event->flag);
-
-        if (f == NULL || !f->latch.set || !canaryd_event_done(event, hook)) {
-            continue;
-        }
-
-        canaryd_judge_id(id, f);
-
-        if (strcmp(id, event->id) == 0) {
-            memcpy(f->told, id, sizeof(f->told));
-            d->save_now = 1;
-        }
-    }
-
-    canaryd_events_sweep(&d->events, hook);
-}
-
-
-/* A trip that was lifted or overtaken before Redis saw it was one as well. */
-
-static void
-canaryd_judge_overtaken(canaryd_t *d)
-{
-    canaryd_flag_t   *f;
-    canaryd_event_t  *event;
-
-    for (event = d->events.first; event; event = event->next) {
-
-        if (event->audit != CANARYD_AUDIT_WAITS) {
-            continue;
-        }
-
-        f = canaryd_flag_find(d, event->flag);
-
-        if (f == NULL || !f->latch.set
-            || strcmp(f->latch.record, event->record) != 0)
-        {
-            event->audit = CANARYD_AUDIT_DUE;
-        }
-    }
-}
-
-
 static void
 canaryd_judge_absent(canaryd_t *d)
 {
@@ -649,8 +454,8 @@ canaryd_judge_tick(canaryd_t *d, uint64_t now)
         }
     }
 
-    canaryd_judge_overtaken(d);
-    canaryd_judge_sweep(d);
+    canaryd_trip_overtaken(d);
+    canaryd_trip_sweep(d);
 }
 
 
@@ -842,7 +647,7 @@ canaryd_judge_trip(canaryd_t *d, canaryd_flag_t *f,
     (void) pthread_cond_signal(&d->poster);
     (void) pthread_cond_signal(&d->redis);
 
-    canaryd_judge_event(d, f, 1, now);
+    canaryd_trip_event(d, f, 1, now);
 
     f->trips++;
     d->trips++;
@@ -852,7 +657,7 @@ canaryd_judge_trip(canaryd_t *d, canaryd_flag_t *f,
                 PRIu64 ": %s",
                 (int) canary_percent_format(text, percent), text, trip.epoch,
                 ruling->sentence);
-    canaryd_judge_lift(d, f);
+    canaryd_trip_lift(d, f);
 
     if (percent > 0) {
 
@@ -860,33 +665,6 @@ canaryd_judge_trip(canaryd_t *d, canaryd_flag_t *f,
 
         canary_verdict_renew(f->verdict, f->epoch);
     }
-}
-
-
-/* The line that everybody shows, and where it is to be typed. */
-
-static void
-canaryd_judge_lift(const canaryd_t *d, const canaryd_flag_t *f)
-{
-    canaryd_text_t  line;
-
-    line = (canaryd_text_t) { 0 };
-    canaryd_lift(&line, d, f->name, f->latch.trip.epoch);
-
-    if (!line.failed) {
-        canaryd_log(CANARYD_LOG_ALERT, f->name, "to lift it: %s", line.data);
-    }
-
-    canaryd_text_reset(&line);
-
-    if (canaryd_lift_here(&line, d, f->name, f->latch.trip.epoch)
-        && !line.failed)
-    {
-        canaryd_log(CANARYD_LOG_ALERT, f->name, "to lift it from here: %s",
-                    line.data);
-    }
-
-    canaryd_text_free(&line);
 }
 
 

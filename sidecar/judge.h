@@ -20,11 +20,6 @@ void canaryd_judge_status(canaryd_t *d, uint64_t now);
 void canaryd_judge_window(canaryd_t *d, canaryd_flag_t *f,
     const canaryd_window_t *w, uint64_t now);
 
-/* The trip that Redis shows for the flag; json.data NULL: none. */
-
-void canaryd_judge_redis(canaryd_t *d, canaryd_flag_t *f, canary_str_t json,
-    uint64_t now);
-
 void canaryd_judge_tick(canaryd_t *d, uint64_t now);
 
 
