@@ -12,6 +12,7 @@
 #include "canaryd.h"
 #include "clock.h"
 #include "http.h"
+#include "intake.h"
 #include "judge.h"
 #include "listen.h"
 #include "log.h"
@@ -402,7 +403,7 @@ canaryd_turn(canaryd_t *d, uint64_t next)
     }
 
     if (d->ready) {
-        canaryd_judge_status(d, now);
+        canaryd_intake_status(d, now);
         d->ready = 0;
         (void) pthread_cond_signal(&d->scraper);
     }

@@ -5,7 +5,7 @@
 #include <string.h>
 #include "clock.h"
 #include "exchange.h"
-#include "judge.h"
+#include "intake.h"
 
 
 #define CANARYD_PEERS_MAX  256
@@ -460,8 +460,8 @@ canaryd_peer_window(canaryd_exchange_t *e, const canaryd_read_t *read,
     (void) pthread_mutex_lock(&e->d->lock);
 
     if (canaryd_window_read(&w, pairs, n) == 0) {
-        canaryd_judge_window(e->d, e->d->flag[read->flag], &w,
-                             canaryd_now());
+        canaryd_intake_window(e->d, e->d->flag[read->flag], &w,
+                              canaryd_now());
 
     } else {
         e->d->windows_bad++;
