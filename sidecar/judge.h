@@ -9,7 +9,7 @@
 #include "canaryd.h"
 
 
-/* With the lock held, by the main thread: four times a second or faster. */
+/* With the lock held, by the main thread in each of its turns. */
 
 void canaryd_judge_tick(canaryd_t *d, uint64_t now);
 
