@@ -90,8 +90,6 @@ static char *ngx_agent_canary_link_ssl(ngx_conf_t *cf,
 static char *ngx_agent_canary_link_ssl_verify(ngx_conf_t *cf,
     ngx_agent_canary_link_t *link, ngx_agent_canary_link_options_t *options);
 #endif
-static char *ngx_agent_canary_link_conf_error(ngx_conf_t *cf,
-    const char *fmt, ...);
 
 
 #define ngx_agent_canary_link_option_slot(s, t, d)                            \
@@ -267,17 +265,19 @@ ngx_agent_canary_link_option(ngx_conf_t *cf, ngx_str_t *value,
         slot = (ngx_str_t *) ((u_char *) options + option->offset);
 
         if (slot->data) {
-            return ngx_agent_canary_link_conf_error(cf,
-                                        "duplicate parameter \"%V\"", value);
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "duplicate parameter \"%V\"", value);
+            return NGX_CONF_ERROR;
         }
 
         slot->data = p + 1;
         slot->len = value->len - name.len - 1;
 
         if (slot->len == 0) {
-            return ngx_agent_canary_link_conf_error(cf,
-                                    "invalid parameter \"%V\", expected a "
-                                    "value after \"=\"", value);
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\", expected a value "
+                               "after \"=\"", value);
+            return NGX_CONF_ERROR;
         }
 
         return NGX_CONF_OK;
@@ -289,22 +289,23 @@ ngx_agent_canary_link_option(ngx_conf_t *cf, ngx_str_t *value,
         || (name.len == 17
             && ngx_strncmp(name.data, "sentinel_password", 17) == 0))
     {
-        return ngx_agent_canary_link_conf_error(cf,
-                                    "invalid parameter \"%V\", expected "
-                                    "\"%V_file=\" with the path of a file "
-                                    "that holds the password", &name, &name);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\", expected \"%V_file=\" "
+                           "with the path of a file that holds the password",
+                           &name, &name);
+        return NGX_CONF_ERROR;
     }
 
-    return ngx_agent_canary_link_conf_error(cf,
-                                "invalid parameter \"%V\", expected a URL "
-                                "\"redis://host[:port][/db]\", "
-                                "\"rediss://host[:port][/db]\", "
-                                "\"unix:/path[:/db]\", or one of sentinel= "
-                                "username= password_file= sentinel_username= "
-                                "sentinel_password_file= prefix= poll= "
-                                "connect_timeout= ssl_trusted_certificate= "
-                                "ssl_certificate= ssl_certificate_key= "
-                                "ssl_name= ssl_verify=", value);
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid parameter \"%V\", expected a URL "
+                       "\"redis://host[:port][/db]\", "
+                       "\"rediss://host[:port][/db]\", \"unix:/path[:/db]\", "
+                       "or one of sentinel= username= password_file= "
+                       "sentinel_username= sentinel_password_file= prefix= "
+                       "poll= connect_timeout= ssl_trusted_certificate= "
+                       "ssl_certificate= ssl_certificate_key= ssl_name= "
+                       "ssl_verify=", value);
+    return NGX_CONF_ERROR;
 }
 
 
@@ -361,16 +362,17 @@ ngx_agent_canary_link_url(ngx_conf_t *cf, ngx_agent_canary_link_t *link,
                            server->name.len)
                == 0)
         {
-            return ngx_agent_canary_link_conf_error(cf,
-                                        "duplicate URL \"%V\"", value);
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "duplicate URL \"%V\"", value);
+            return NGX_CONF_ERROR;
         }
     }
 
     if (link->servers.nelts > 1 && tls != scheme->tls) {
-        return ngx_agent_canary_link_conf_error(cf,
-                                    "URL \"%V\" does not match the URL before "
-                                    "it, expected either all \"rediss://\" or "
-                                    "none", value);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "URL \"%V\" does not match the URL before it, "
+                           "expected either all \"rediss://\" or none", value);
+        return NGX_CONF_ERROR;
     }
 
     scheme->tls = tls;
@@ -378,9 +380,10 @@ ngx_agent_canary_link_url(ngx_conf_t *cf, ngx_agent_canary_link_t *link,
 #if !(NGX_SSL)
 
     if (tls) {
-        return ngx_agent_canary_link_conf_error(cf,
-                                    "invalid URL \"%V\", \"rediss://\" needs "
-                                    "an nginx with SSL support", value);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid URL \"%V\", \"rediss://\" needs an nginx "
+                           "with SSL support", value);
+        return NGX_CONF_ERROR;
     }
 
 #endif
@@ -413,10 +416,10 @@ ngx_agent_canary_link_unix(ngx_conf_t *cf, ngx_str_t *value,
     if (value->len < 6 || value->data[5] != '/'
         || (p && (database->len < 2 || database->data[0] != '/')))
     {
-        return ngx_agent_canary_link_conf_error(cf,
-                                    "invalid URL \"%V\", expected "
-                                    "\"unix:/path\" or \"unix:/path:/db\"",
-                                    value);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid URL \"%V\", expected \"unix:/path\" or "
+                           "\"unix:/path:/db\"", value);
+        return NGX_CONF_ERROR;
     }
 
     if (p) {
@@ -425,8 +428,9 @@ ngx_agent_canary_link_unix(ngx_conf_t *cf, ngx_str_t *value,
     }
 
     if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
-        return ngx_agent_canary_link_conf_error(cf,
-                                    "invalid URL \"%V\": %s", value, u.err);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid URL \"%V\": %s", value, u.err);
+        return NGX_CONF_ERROR;
     }
 
     server->name = u.url;
@@ -449,10 +453,10 @@ ngx_agent_canary_link_inet(ngx_conf_t *cf, ngx_str_t *value, ngx_str_t *rest,
     scheme.len = rest->data - value->data;
 
     if (rest->len < 2 || ngx_strncmp(rest->data, "//", 2) != 0) {
-        return ngx_agent_canary_link_conf_error(cf,
-                                    "invalid URL \"%V\", expected "
-                                    "\"%V//host[:port][/db]\"",
-                                    value, &scheme);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid URL \"%V\", expected "
+                           "\"%V//host[:port][/db]\"", value, &scheme);
+        return NGX_CONF_ERROR;
     }
 
     if (ngx_agent_canary_link_userinfo(cf, &scheme, rest) != NGX_CONF_OK) {
@@ -490,10 +494,11 @@ ngx_agent_canary_link_inet(ngx_conf_t *cf, ngx_str_t *value, ngx_str_t *rest,
     }
 
     if (u.err) {
-        return ngx_agent_canary_link_conf_error(cf,
-                                    "invalid URL \"%V\", expected "
-                                    "\"%V//host[:port][/db]\": %s",
-                                    value, &scheme, u.err);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid URL \"%V\", expected "
+                           "\"%V//host[:port][/db]\": %s", value, &scheme,
+                           u.err);
+        return NGX_CONF_ERROR;
     }
 
     server->name = u.url;
@@ -527,11 +532,11 @@ ngx_agent_canary_link_userinfo(ngx_conf_t *cf, ngx_str_t *scheme,
         return NGX_CONF_OK;
     }
 
-    return ngx_agent_canary_link_conf_error(cf,
-                                "invalid URL \"%V//...%*s\", expected no "
-                                "user or password in it but the options "
-                                "\"username=\" and \"password_file=\"",
-                                scheme, (size_t) (last - at), at);
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid URL \"%V//...%*s\", expected no user or "
+                       "password in it but the options \"username=\" and "
+                       "\"password_file=\"", scheme, (size_t) (last - at), at);
+    return NGX_CONF_ERROR;
 }
 
 
@@ -548,17 +553,18 @@ ngx_agent_canary_link_database(ngx_conf_t *cf, ngx_str_t *value,
     n = ngx_atoi(text->data, text->len);
 
     if (n == NGX_ERROR || n > NGX_AGENT_CANARY_DATABASE_MAX) {
-        return ngx_agent_canary_link_conf_error(cf,
-                                    "invalid database \"%V\" in URL \"%V\", "
-                                    "expected a number of 0 to %d", text,
-                                    value, NGX_AGENT_CANARY_DATABASE_MAX);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid database \"%V\" in URL \"%V\", expected a "
+                           "number of 0 to %d", text, value,
+                           NGX_AGENT_CANARY_DATABASE_MAX);
+        return NGX_CONF_ERROR;
     }
 
     if (scheme->database != NGX_CONF_UNSET && scheme->database != n) {
-        return ngx_agent_canary_link_conf_error(cf,
-                                    "database \"%V\" in URL \"%V\" is not "
-                                    "the one of the URL before it",
-                                    text, value);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "database \"%V\" in URL \"%V\" is not the one of "
+                           "the URL before it", text, value);
+        return NGX_CONF_ERROR;
     }
 
     scheme->database = n;
@@ -579,21 +585,21 @@ ngx_agent_canary_link_check(ngx_conf_t *cf, ngx_agent_canary_link_t *link,
     ngx_agent_canary_link_option_t  *option;
 
     if (link->servers.nelts == 0) {
-        return ngx_agent_canary_link_conf_error(cf,
-                                    "no URL, expected "
-                                    "\"redis://host[:port][/db]\", "
-                                    "\"rediss://host[:port][/db]\" or "
-                                    "\"unix:/path[:/db]\"");
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "no URL, expected \"redis://host[:port][/db]\", "
+                           "\"rediss://host[:port][/db]\" or "
+                           "\"unix:/path[:/db]\"");
+        return NGX_CONF_ERROR;
     }
 
     if (link->servers.nelts > 1 && options->sentinel.len == 0) {
         servers = link->servers.elts;
 
-        return ngx_agent_canary_link_conf_error(cf,
-                                    "several URLs up to \"%V\", expected one, "
-                                    "or \"sentinel=name\" when these are "
-                                    "Sentinels",
-                                    &servers[link->servers.nelts - 1].name);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "several URLs up to \"%V\", expected one, or "
+                           "\"sentinel=name\" when these are Sentinels",
+                           &servers[link->servers.nelts - 1].name);
+        return NGX_CONF_ERROR;
     }
 
     for (option = ngx_agent_canary_link_options; option->name.len; option++) {
@@ -605,17 +611,17 @@ ngx_agent_canary_link_check(ngx_conf_t *cf, ngx_agent_canary_link_t *link,
         }
 
         if (option->sentinel && options->sentinel.len == 0) {
-            return ngx_agent_canary_link_conf_error(cf,
-                                        "invalid parameter \"%V=%V\", it "
-                                        "needs \"sentinel=\"",
-                                        &option->name, slot);
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V=%V\", it needs "
+                               "\"sentinel=\"", &option->name, slot);
+            return NGX_CONF_ERROR;
         }
 
         if (option->tls && !scheme->tls) {
-            return ngx_agent_canary_link_conf_error(cf,
-                                        "invalid parameter \"%V=%V\", it "
-                                        "needs a \"rediss://\" URL",
-                                        &option->name, slot);
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V=%V\", it needs a "
+                               "\"rediss://\" URL", &option->name, slot);
+            return NGX_CONF_ERROR;
         }
     }
 
@@ -640,11 +646,11 @@ ngx_agent_canary_link_prefix(ngx_conf_t *cf, ngx_agent_canary_link_t *link,
     }
 
     if (i != value->len || value->len > NGX_AGENT_CANARY_PREFIX_MAX) {
-        return ngx_agent_canary_link_conf_error(cf,
-                                    "invalid parameter \"prefix=%V\", "
-                                    "expected up to %d printable ASCII "
-                                    "characters without spaces", value,
-                                    NGX_AGENT_CANARY_PREFIX_MAX);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"prefix=%V\", expected up to "
+                           "%d printable ASCII characters without spaces",
+                           value, NGX_AGENT_CANARY_PREFIX_MAX);
+        return NGX_CONF_ERROR;
     }
 
     link->prefix = *value;
@@ -666,10 +672,10 @@ ngx_agent_canary_link_time(ngx_conf_t *cf, char *name, ngx_str_t *value,
     n = ngx_parse_time(value, 0);
 
     if (n == NGX_ERROR || (ngx_msec_t) n < min || (ngx_msec_t) n > max) {
-        return ngx_agent_canary_link_conf_error(cf,
-                                    "invalid parameter \"%s=%V\", expected "
-                                    "a time from %Mms to %Ms",
-                                    name, value, min, max / 1000);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%s=%V\", expected a time from "
+                           "%Mms to %Ms", name, value, min, max / 1000);
+        return NGX_CONF_ERROR;
     }
 
     *time = n;
@@ -685,11 +691,10 @@ ngx_agent_canary_link_credentials(ngx_conf_t *cf, char *kind,
     if (file->len == 0) {
 
         if (username->len) {
-            return ngx_agent_canary_link_conf_error(cf,
-                                        "invalid parameter "
-                                        "\"%susername=%V\", it needs "
-                                        "\"%spassword_file=\"",
-                                        kind, username, kind);
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%susername=%V\", it needs "
+                               "\"%spassword_file=\"", kind, username, kind);
+            return NGX_CONF_ERROR;
         }
 
         return NGX_CONF_OK;
@@ -750,9 +755,10 @@ ngx_agent_canary_link_password_read(ngx_conf_t *cf, ngx_str_t *name,
     }
 
     if (!ngx_is_file(&fi)) {
-        return ngx_agent_canary_link_conf_error(cf,
-                                    "password file \"%V\" is not a file, "
-                                    "expected a regular one", name);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "password file \"%V\" is not a file, expected a "
+                           "regular one", name);
+        return NGX_CONF_ERROR;
     }
 
     if (fi.st_mode & S_IROTH) {
@@ -788,19 +794,21 @@ ngx_agent_canary_link_password_read(ngx_conf_t *cf, ngx_str_t *name,
     password->len = last - p;
 
     if (password->len == 0) {
-        return ngx_agent_canary_link_conf_error(cf,
-                                    "password file \"%V\" is empty, "
-                                    "expected one line of up to %d bytes",
-                                    name, NGX_AGENT_CANARY_PASSWORD_MAX);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "password file \"%V\" is empty, expected one line "
+                           "of up to %d bytes", name,
+                           NGX_AGENT_CANARY_PASSWORD_MAX);
+        return NGX_CONF_ERROR;
     }
 
     if (password->len > NGX_AGENT_CANARY_PASSWORD_MAX
         || ngx_strlchr(p, last, LF))
     {
-        return ngx_agent_canary_link_conf_error(cf,
-                                    "password file \"%V\" holds too much, "
-                                    "expected one line of up to %d bytes",
-                                    name, NGX_AGENT_CANARY_PASSWORD_MAX);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "password file \"%V\" holds too much, expected one "
+                           "line of up to %d bytes", name,
+                           NGX_AGENT_CANARY_PASSWORD_MAX);
+        return NGX_CONF_ERROR;
     }
 
     return NGX_CONF_OK;
@@ -836,14 +844,15 @@ ngx_agent_canary_link_ssl(ngx_conf_t *cf, ngx_agent_canary_link_t *link,
     link->access.ssl_name = options->ssl_name;
 
     if (!options->ssl_certificate.len != !options->ssl_certificate_key.len) {
-        return ngx_agent_canary_link_conf_error(cf,
-                                    "invalid parameter \"ssl_certificate%s=%V"
-                                    "\", \"ssl_certificate=\" and "
-                                    "\"ssl_certificate_key=\" need each other",
-                                    options->ssl_certificate.len ? "" : "_key",
-                                    options->ssl_certificate.len
-                                        ? &options->ssl_certificate
-                                        : &options->ssl_certificate_key);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"ssl_certificate%s=%V\", "
+                           "\"ssl_certificate=\" and \"ssl_certificate_key=\" "
+                           "need each other",
+                           options->ssl_certificate.len ? "" : "_key",
+                           options->ssl_certificate.len
+                               ? &options->ssl_certificate
+                               : &options->ssl_certificate_key);
+        return NGX_CONF_ERROR;
     }
 
     if (options->ssl_certificate.len
@@ -883,9 +892,10 @@ ngx_agent_canary_link_ssl_verify(ngx_conf_t *cf,
     if (value->len
         && (value->len != 2 || ngx_strncmp(value->data, "on", 2) != 0))
     {
-        return ngx_agent_canary_link_conf_error(cf,
-                                    "invalid parameter \"ssl_verify=%V\", "
-                                    "expected \"on\" or \"off\"", value);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"ssl_verify=%V\", expected "
+                           "\"on\" or \"off\"", value);
+        return NGX_CONF_ERROR;
     }
 
     link->access.ssl_verify = 1;
@@ -965,21 +975,4 @@ ngx_agent_canary_link_init(ngx_conf_t *cf, ngx_agent_canary_main_conf_t *mcf)
     }
 
     return NGX_OK;
-}
-
-
-static char *
-ngx_agent_canary_link_conf_error(ngx_conf_t *cf, const char *fmt, ...)
-{
-    u_char    *p;
-    va_list    args;
-    u_char     buf[NGX_MAX_CONF_ERRSTR];
-
-    va_start(args, fmt);
-    p = ngx_vslprintf(buf, buf + sizeof(buf), fmt, args);
-    va_end(args);
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%*s", (size_t) (p - buf), buf);
-
-    return NGX_CONF_ERROR;
 }
