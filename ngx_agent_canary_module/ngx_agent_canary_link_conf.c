@@ -9,6 +9,7 @@
 
 
 #include "ngx_agent_canary_link.h"
+#include "ngx_agent_canary_url.h"
 
 
 #define NGX_AGENT_CANARY_REDIS_PORT      6379
@@ -58,17 +59,9 @@ static char *ngx_agent_canary_link_arguments(ngx_conf_t *cf,
     ngx_agent_canary_link_scheme_t *scheme);
 static char *ngx_agent_canary_link_option(ngx_conf_t *cf, ngx_str_t *value,
     ngx_agent_canary_link_options_t *options);
-static ngx_uint_t ngx_agent_canary_link_is_url(ngx_str_t *value);
 static char *ngx_agent_canary_link_url(ngx_conf_t *cf,
     ngx_agent_canary_link_t *link, ngx_str_t *value, in_port_t port,
     ngx_agent_canary_link_scheme_t *scheme);
-static char *ngx_agent_canary_link_unix(ngx_conf_t *cf, ngx_str_t *value,
-    ngx_agent_canary_server_t *server, ngx_str_t *database);
-static char *ngx_agent_canary_link_inet(ngx_conf_t *cf, ngx_str_t *value,
-    ngx_str_t *rest, in_port_t port, ngx_agent_canary_server_t *server,
-    ngx_str_t *database);
-static char *ngx_agent_canary_link_userinfo(ngx_conf_t *cf,
-    ngx_str_t *scheme, ngx_str_t *rest);
 static char *ngx_agent_canary_link_database(ngx_conf_t *cf, ngx_str_t *value,
     ngx_str_t *text, ngx_agent_canary_link_scheme_t *scheme);
 static char *ngx_agent_canary_link_check(ngx_conf_t *cf,
@@ -211,7 +204,7 @@ ngx_agent_canary_link_arguments(ngx_conf_t *cf, ngx_agent_canary_link_t *link,
 
     for (i = 1; i < cf->args->nelts; i++) {
 
-        if (!ngx_agent_canary_link_is_url(&value[i])
+        if (!ngx_agent_canary_url_match(&value[i])
             && ngx_agent_canary_link_option(cf, &value[i], options)
                != NGX_CONF_OK)
         {
@@ -224,7 +217,7 @@ ngx_agent_canary_link_arguments(ngx_conf_t *cf, ngx_agent_canary_link_t *link,
 
     for (i = 1; i < cf->args->nelts; i++) {
 
-        if (ngx_agent_canary_link_is_url(&value[i])
+        if (ngx_agent_canary_url_match(&value[i])
             && ngx_agent_canary_link_url(cf, link, &value[i], port, scheme)
                != NGX_CONF_OK)
         {
@@ -309,57 +302,24 @@ ngx_agent_canary_link_option(ngx_conf_t *cf, ngx_str_t *value,
 }
 
 
-static ngx_uint_t
-ngx_agent_canary_link_is_url(ngx_str_t *value)
-{
-    return ngx_strncmp(value->data, "redis:", 6) == 0
-           || ngx_strncmp(value->data, "rediss:", 7) == 0
-           || ngx_strncmp(value->data, "unix:", 5) == 0;
-}
-
-
 static char *
 ngx_agent_canary_link_url(ngx_conf_t *cf, ngx_agent_canary_link_t *link,
     ngx_str_t *value, in_port_t port, ngx_agent_canary_link_scheme_t *scheme)
 {
-    char                       *rv;
-    ngx_str_t                   rest, database;
-    ngx_uint_t                  tls, i;
-    ngx_agent_canary_server_t  *server, *servers;
+    ngx_uint_t                  i;
+    ngx_agent_canary_url_t      url;
+    ngx_agent_canary_server_t  *server;
 
-    server = ngx_array_push(&link->servers);
-    if (server == NULL) {
+    if (ngx_agent_canary_url_parse(cf, value, port, &url) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 
-    ngx_memzero(server, sizeof(ngx_agent_canary_server_t));
-    ngx_str_null(&database);
+    server = link->servers.elts;
 
-    tls = 0;
-
-    if (value->data[0] == 'u') {
-        rv = ngx_agent_canary_link_unix(cf, value, server, &database);
-
-    } else {
-        tls = (value->data[5] == 's');
-
-        rest.data = value->data + 6 + tls;
-        rest.len = value->len - 6 - tls;
-
-        rv = ngx_agent_canary_link_inet(cf, value, &rest, port, server,
-                                        &database);
-    }
-
-    if (rv != NGX_CONF_OK) {
-        return rv;
-    }
-
-    servers = link->servers.elts;
-
-    for (i = 0; i < link->servers.nelts - 1; i++) {
-        if (servers[i].name.len == server->name.len
-            && ngx_strncmp(servers[i].name.data, server->name.data,
-                           server->name.len)
+    for (i = 0; i < link->servers.nelts; i++) {
+        if (server[i].name.len == url.server.name.len
+            && ngx_strncmp(server[i].name.data, url.server.name.data,
+                           url.server.name.len)
                == 0)
         {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -368,18 +328,24 @@ ngx_agent_canary_link_url(ngx_conf_t *cf, ngx_agent_canary_link_t *link,
         }
     }
 
-    if (link->servers.nelts > 1 && tls != scheme->tls) {
+    if (link->servers.nelts && url.tls != scheme->tls) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "URL \"%V\" does not match the URL before it, "
                            "expected either all \"rediss://\" or none", value);
         return NGX_CONF_ERROR;
     }
 
-    scheme->tls = tls;
+    server = ngx_array_push(&link->servers);
+    if (server == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *server = url.server;
+    scheme->tls = url.tls;
 
 #if !(NGX_SSL)
 
-    if (tls) {
+    if (url.tls) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid URL \"%V\", \"rediss://\" needs an nginx "
                            "with SSL support", value);
@@ -388,155 +354,7 @@ ngx_agent_canary_link_url(ngx_conf_t *cf, ngx_agent_canary_link_t *link,
 
 #endif
 
-    return ngx_agent_canary_link_database(cf, value, &database, scheme);
-}
-
-
-static char *
-ngx_agent_canary_link_unix(ngx_conf_t *cf, ngx_str_t *value,
-    ngx_agent_canary_server_t *server, ngx_str_t *database)
-{
-    u_char     *p, *last;
-    ngx_url_t   u;
-
-    ngx_memzero(&u, sizeof(ngx_url_t));
-
-    u.url = *value;
-
-    last = value->data + value->len;
-
-    p = ngx_strlchr(value->data + 5, last, ':');
-
-    if (p) {
-        u.url.len = p - value->data;
-        database->data = p + 1;
-        database->len = last - database->data;
-    }
-
-    if (value->len < 6 || value->data[5] != '/'
-        || (p && (database->len < 2 || database->data[0] != '/')))
-    {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid URL \"%V\", expected \"unix:/path\" or "
-                           "\"unix:/path:/db\"", value);
-        return NGX_CONF_ERROR;
-    }
-
-    if (p) {
-        database->data++;
-        database->len--;
-    }
-
-    if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid URL \"%V\": %s", value, u.err);
-        return NGX_CONF_ERROR;
-    }
-
-    server->name = u.url;
-    server->addrs = u.addrs;
-    server->naddrs = u.naddrs;
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_agent_canary_link_inet(ngx_conf_t *cf, ngx_str_t *value, ngx_str_t *rest,
-    in_port_t port, ngx_agent_canary_server_t *server, ngx_str_t *database)
-{
-    u_char     *p, *last;
-    ngx_url_t   u;
-    ngx_str_t   scheme;
-
-    scheme.data = value->data;
-    scheme.len = rest->data - value->data;
-
-    if (rest->len < 2 || ngx_strncmp(rest->data, "//", 2) != 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid URL \"%V\", expected "
-                           "\"%V//host[:port][/db]\"", value, &scheme);
-        return NGX_CONF_ERROR;
-    }
-
-    if (ngx_agent_canary_link_userinfo(cf, &scheme, rest) != NGX_CONF_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    ngx_memzero(&u, sizeof(ngx_url_t));
-
-    u.url.data = rest->data + 2;
-    u.url.len = rest->len - 2;
-    u.default_port = port;
-    u.no_resolve = 1;
-
-    last = rest->data + rest->len;
-
-    p = ngx_strlchr(u.url.data, last, '/');
-
-    if (p) {
-        u.url.len = p - u.url.data;
-        database->data = p + 1;
-        database->len = last - database->data;
-    }
-
-    if (u.url.len == 0) {
-        u.err = "no host";
-
-    } else if (ngx_parse_url(cf->pool, &u) == NGX_OK
-               && u.family != AF_UNIX && u.uri.len == 0
-               && (u.naddrs || ngx_agent_canary_server_is_host(&u.host)))
-    {
-        u.err = NULL;
-
-    } else if (u.err == NULL) {
-        u.err = "invalid host";
-    }
-
-    if (u.err) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid URL \"%V\", expected "
-                           "\"%V//host[:port][/db]\": %s", value, &scheme,
-                           u.err);
-        return NGX_CONF_ERROR;
-    }
-
-    server->name = u.url;
-    server->host = u.host;
-    server->port = u.port;
-    server->addrs = u.addrs;
-    server->naddrs = u.naddrs;
-
-    if (server->host.data[0] == '[') {
-        server->host.data++;
-        server->host.len -= 2;
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-/* What is before "@" does not get into the log. */
-
-static char *
-ngx_agent_canary_link_userinfo(ngx_conf_t *cf, ngx_str_t *scheme,
-    ngx_str_t *rest)
-{
-    u_char  *at, *last;
-
-    last = rest->data + rest->len;
-
-    for (at = last - 1; at > rest->data && *at != '@'; at--) { /* void */ }
-
-    if (at == rest->data) {
-        return NGX_CONF_OK;
-    }
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "invalid URL \"%V//...%*s\", expected no user or "
-                       "password in it but the options \"username=\" and "
-                       "\"password_file=\"", scheme, (size_t) (last - at), at);
-    return NGX_CONF_ERROR;
+    return ngx_agent_canary_link_database(cf, value, &url.database, scheme);
 }
 
 
