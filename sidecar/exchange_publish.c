@@ -194,7 +194,7 @@ canaryd_publish_instance(canaryd_exchange_t *e, const unsigned *order,
 {
     int              len;
     char             text[CANARYD_ID_MAX + 2 * CANARY_FLAG_NAME_MAX];
-    unsigned         i, all;
+    unsigned         i;
     canaryd_t       *d;
     canaryd_args_t   args;
 
@@ -216,20 +216,19 @@ canaryd_publish_instance(canaryd_exchange_t *e, const unsigned *order,
     canaryd_args_field(&args, canaryd_str(":seq"),
                        (canary_str_t) { (size_t) len, text });
 
-    all = now - e->all_at >= d->options.interval;
-
-    for (i = 0; all && i < d->n; i++) {
-        if (d->flag[i]->known) {
-            canaryd_publish_flag(e, i, &args, now);
-        }
-    }
-
-    for (i = 0; !all && i < n; i++) {
-        canaryd_publish_flag(e, order[i], &args, now);
-    }
-
-    if (all) {
+    if (now - e->all_at >= d->options.interval) {
         e->all_at = now;
+
+        for (i = 0; i < d->n; i++) {
+            if (d->flag[i]->known) {
+                canaryd_publish_flag(e, i, &args, now);
+            }
+        }
+
+    } else {
+        for (i = 0; i < n; i++) {
+            canaryd_publish_flag(e, order[i], &args, now);
+        }
     }
 
     canaryd_args_put(&args, &e->link);
