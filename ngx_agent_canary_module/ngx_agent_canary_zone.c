@@ -652,10 +652,13 @@ ngx_agent_canary_zone_log(ngx_agent_canary_node_t *node, canary_known_t *prev,
 
     len = changed ? ngx_agent_canary_zone_describe(next, text) : 0;
 
-    level = ((next->state == CANARY_STATE_OK
-              || next->state == CANARY_STATE_DELETED)
-             && !ngx_agent_canary_zone_trips(prev, next)) ? NGX_LOG_NOTICE
-                                                          : NGX_LOG_ERR;
+    level = NGX_LOG_NOTICE;
+
+    if ((next->state != CANARY_STATE_OK && next->state != CANARY_STATE_DELETED)
+        || ngx_agent_canary_zone_trips(prev, next))
+    {
+        level = NGX_LOG_ERR;
+    }
 
     ngx_log_error(level, ngx_cycle->log, 0,
                   "agent canary flag \"%V\" is %s%s%s%*s%s", &node->sn.str,
