@@ -280,8 +280,9 @@ static char *
 ngx_agent_canary_parameter(ngx_conf_t *cf,
     ngx_agent_canary_binding_t *binding, ngx_str_t *parameter)
 {
-    u_char     *p;
-    ngx_str_t   name, value, *arm;
+    u_char                     *p;
+    ngx_str_t                   name, value, *arm;
+    ngx_agent_canary_value_t  **compiled;
 
     p = ngx_strlchr(parameter->data, parameter->data + parameter->len, '=');
 
@@ -299,26 +300,13 @@ ngx_agent_canary_parameter(ngx_conf_t *cf,
     value.len = parameter->len - name.len - 1;
 
     arm = NULL;
+    compiled = NULL;
 
     if (name.len == 3 && ngx_strncmp(name.data, "key", 3) == 0) {
-
-        if (binding->key == NULL) {
-
-            if (ngx_http_script_variables_count(&value) == 0) {
-                ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
-                                   "no variable in \"%V\", all users are one, "
-                                   "expected a value such as "
-                                   "\"key=$http_x_user_id\"", parameter);
-            }
-
-            return ngx_agent_canary_value_compile(cf, &value, &binding->key);
-        }
+        compiled = &binding->key;
 
     } else if (name.len == 6 && ngx_strncmp(name.data, "tenant", 6) == 0) {
-
-        if (binding->tenant == NULL) {
-            return ngx_agent_canary_value_compile(cf, &value, &binding->tenant);
-        }
+        compiled = &binding->tenant;
 
     } else if (name.len == 8 && ngx_strncmp(name.data, "baseline", 8) == 0) {
         arm = &binding->names[CANARY_ARM_BASELINE];
@@ -334,14 +322,27 @@ ngx_agent_canary_parameter(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    if (arm && arm->len == 0) {
+    if ((arm && arm->len) || (compiled && *compiled)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "duplicate parameter \"%V\"",
+                           parameter);
+        return NGX_CONF_ERROR;
+    }
+
+    if (arm) {
         *arm = value;
         return NGX_CONF_OK;
     }
 
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "duplicate parameter \"%V\"",
-                       parameter);
-    return NGX_CONF_ERROR;
+    if (compiled == &binding->key
+        && ngx_http_script_variables_count(&value) == 0)
+    {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                           "no variable in \"%V\", all users are one, "
+                           "expected a value such as "
+                           "\"key=$http_x_user_id\"", parameter);
+    }
+
+    return ngx_agent_canary_value_compile(cf, &value, compiled);
 }
 
 
