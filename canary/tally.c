@@ -285,7 +285,7 @@ canary_tally_event(canary_tally_t *t, canary_event_e event, unsigned count)
 
 
 void
-canary_tally_meet(canary_tally_t *pooled, unsigned n)
+canary_tally_pool(canary_tally_t *pooled, unsigned n)
 {
     uint64_t           pairs;
     unsigned           i;

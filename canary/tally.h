@@ -151,7 +151,7 @@ void canary_tally_event(canary_tally_t *t, canary_event_e event,
  * go to any.
  */
 
-void canary_tally_meet(canary_tally_t *pooled, unsigned n);
+void canary_tally_pool(canary_tally_t *pooled, unsigned n);
 
 /* Adds the cost of one request, which is capped for the two capped sums. */
 

@@ -453,14 +453,14 @@ events_of_a_user_are_squared(void **state)
     assert_int_equal(u[CANARY_EVENT_ERROR].events, 0);
     assert_int_equal(u[CANARY_EVENT_ERROR].squares, 0);
 
-    canary_tally_meet(&t, 1);
+    canary_tally_pool(&t, 1);
     assert_int_equal(u[CANARY_EVENT_DENIED].squares, 10000);
 
     /* three users of 4 errors each, of which two instances saw 2 and 2 */
 
     u[CANARY_EVENT_ERROR] = (canary_by_user_t) { 12, 3 * (4 + 4) };
     u[CANARY_EVENT_DENIED] = (canary_by_user_t) { 5, 5 };
-    canary_tally_meet(&t, 2);
+    canary_tally_pool(&t, 2);
     assert_int_equal(u[CANARY_EVENT_ERROR].events, 12);
     assert_int_equal(u[CANARY_EVENT_ERROR].squares, 12 + 2 * 12);
     assert_int_equal(u[CANARY_EVENT_DENIED].squares, 5);
@@ -469,7 +469,7 @@ events_of_a_user_are_squared(void **state)
 
     u[CANARY_EVENT_ERROR] = (canary_by_user_t) { 9, 3 };
     u[CANARY_EVENT_DENIED] = (canary_by_user_t) { 1, UINT64_MAX };
-    canary_tally_meet(&t, 20);
+    canary_tally_pool(&t, 20);
     assert_int_equal(u[CANARY_EVENT_ERROR].squares, 9);
     assert_true(u[CANARY_EVENT_DENIED].squares == UINT64_MAX);
 }

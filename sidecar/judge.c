@@ -13,7 +13,7 @@
 
 static void canaryd_judge_sight(canaryd_t *d, uint64_t now);
 static void canaryd_judge_one(canaryd_t *d, canaryd_flag_t *f, uint64_t now);
-static void canaryd_judge_meet(canaryd_flag_t *f, uint64_t now);
+static void canaryd_judge_pool(canaryd_flag_t *f, uint64_t now);
 static void canaryd_judge_quiet(canaryd_flag_t *f, uint64_t now);
 
 
@@ -82,7 +82,7 @@ canaryd_judge_one(canaryd_t *d, canaryd_flag_t *f, uint64_t now)
     }
 
     canaryd_judge_quiet(f, now);
-    canaryd_judge_meet(f, now);
+    canaryd_judge_pool(f, now);
 
     canary_verdict_tick(f->verdict, &f->sum[CANARY_ARM_CANDIDATE],
                         &f->sum[CANARY_ARM_BASELINE],
@@ -109,14 +109,14 @@ canaryd_judge_one(canaryd_t *d, canaryd_flag_t *f, uint64_t now)
 /* A user's events are followed by each nginx of the fleet by itself. */
 
 static void
-canaryd_judge_meet(canaryd_flag_t *f, uint64_t now)
+canaryd_judge_pool(canaryd_flag_t *f, uint64_t now)
 {
     unsigned  arm, live;
 
     live = canaryd_fleet_live(&f->fleet, now, CANARYD_LIVE_MAX);
 
     for (arm = 0; arm < CANARY_ARMS; arm++) {
-        canary_tally_meet(&f->sum[arm], live ? live : 1);
+        canary_tally_pool(&f->sum[arm], live ? live : 1);
     }
 }
 
