@@ -8,10 +8,12 @@ use strict;
 use warnings;
 
 use Digest::SHA qw(sha256_hex);
+use Fcntl qw(O_NONBLOCK O_WRONLY);
 use File::Basename qw(dirname);
 use IO::Compress::Gzip qw(gzip);
 use JSON::PP qw(decode_json encode_json);
 use List::Util qw(sum0);
+use POSIX qw(mkfifo);
 use Test::More;
 
 use lib dirname(__FILE__) . '/lib';
@@ -466,6 +468,21 @@ mkdir "$dir/directory.json";
 my $file = 'invalid price file';
 prices_are('gone', 1, qr/failed \(2: No such file/);
 prices_are('directory', 1, qr/$file.*expected a regular file/);
+
+# A FIFO that nobody writes to holds its reader, here not for ever.
+my $held = 0;
+mkfifo("$dir/fifo.json", 0600) or die "mkfifo: $!";
+{
+    local $SIG{ALRM} = sub {
+        $held = 1;
+        sysopen my $writer, "$dir/fifo.json", O_WRONLY | O_NONBLOCK;
+    };
+    alarm 20;
+    prices_are('fifo', 1, qr/$file.*expected a regular file/);
+    alarm 0;
+}
+ok(!$held, 'prices, fifo: nobody waits for it');
+
 prices_are('empty', 1, qr/$file/, '');
 prices_are('broken', 1, qr/$file/, '{"m1":{"input_cost_per_token":1e-6');
 prices_are('list', 1, qr/$file/, '[1]');
