@@ -80,6 +80,7 @@ static unsigned long    stream_answered;
 
 
 static int stream_load(const char *path, const char *type, size_t piece);
+static size_t stream_cut(size_t from, size_t len, size_t piece);
 static int stream_listen(unsigned port);
 static int stream_proxy(stream_proxy_t *proxy, const char *text);
 static int stream_connect(unsigned port);
@@ -164,7 +165,6 @@ main(int argc, char **argv)
 static int
 stream_load(const char *path, const char *type, size_t piece)
 {
-    char    *blank;
     FILE    *in;
     size_t   i, len;
 
@@ -177,10 +177,7 @@ stream_load(const char *path, const char *type, size_t piece)
     (void) fclose(in);
 
     for (i = 0; i < len && stream_pieces < STREAM_PIECES_MAX; /* void */) {
-        blank = piece ? NULL
-                      : memmem(stream_bytes + i, len - i, "\n\n", 2);
-        i = blank ? (size_t) (blank - stream_bytes) + 2
-            : piece && len - i > piece ? i + piece : len;
+        i = stream_cut(i, len, piece);
         stream_end[stream_pieces++] = i;
     }
 
@@ -191,6 +188,23 @@ stream_load(const char *path, const char *type, size_t piece)
                     "\r\n", type, len);
 
     return 0;
+}
+
+
+/* Where the piece ends that begins there: an event by an empty line. */
+
+static size_t
+stream_cut(size_t from, size_t len, size_t piece)
+{
+    char  *blank;
+
+    if (piece) {
+        return len - from > piece ? from + piece : len;
+    }
+
+    blank = memmem(stream_bytes + from, len - from, "\n\n", 2);
+
+    return blank ? (size_t) (blank - stream_bytes) + 2 : len;
 }
 
 
