@@ -8,6 +8,10 @@
 #define CANARY_REPEAT_MAX   ((1U << CANARY_REPEAT_BITS) - 1)
 #define CANARY_REPEAT_TIME  ((1U << (32 - CANARY_REPEAT_BITS)) - 1)
 
+/* 2^64 divided by the golden ratio: Knuth's multiplicative hashing. */
+
+#define CANARY_REPEAT_MIX   0x9e3779b97f4a7c15
+
 #define canary_repeat_count(seen)  ((seen) & CANARY_REPEAT_MAX)
 
 /* The clock of another process may be ahead: what is to come is not over. */
@@ -27,7 +31,7 @@ canary_repeat(volatile canary_repeat_t table[CANARY_REPEATS],
 
     /* a user's errors and refusals are told apart as two users are */
 
-    user ^= (uint64_t) event * 0x9e3779b97f4a7c15;
+    user ^= (uint64_t) event * CANARY_REPEAT_MIX;
 
     r = &table[user % CANARY_REPEATS];
     who = (uint32_t) (user / CANARY_REPEATS);
