@@ -22,10 +22,13 @@ static int canaryd_redis_socket(canaryd_redis_t *redis, canary_str_t text);
 int
 canaryd_api_parse(canaryd_api_t *api, canary_str_t text, canary_error_t *err)
 {
-    canary_str_t  rest;
+    char          host[CANARYD_HOST_MAX];
+    uint16_t      port;
+    canary_str_t  rest, place;
 
     static const char  expected[] = "expected unix:/path/of.sock:/canary/ or "
-                                    "http://host[:port]/canary/";
+                                    "http://host[:port]/canary/, without user "
+                                    "and password";
 
     memset(api, 0, sizeof(canaryd_api_t));
 
@@ -34,7 +37,7 @@ canaryd_api_parse(canaryd_api_t *api, canary_str_t text, canary_error_t *err)
     if (text.len >= CANARYD_URL_MAX / 2 || !canaryd_url_clean(text)
         || text.data[text.len - 1] != '/')
     {
-        canary_error(err, "--nginx", text, expected);
+        canaryd_url_error(err, "--nginx", text, expected);
         return -1;
     }
 
@@ -43,12 +46,20 @@ canaryd_api_parse(canaryd_api_t *api, canary_str_t text, canary_error_t *err)
             return 0;
         }
 
-    } else if (canaryd_after(&rest, "http://") && rest.data[0] != '/') {
-        canaryd_copy(api->url, sizeof(api->url), text);
-        return 0;
+    } else if (canaryd_after(&rest, "http://")) {
+        place = canaryd_until(&rest, '/');
+
+        /* whoever reads the log would read the password */
+
+        if (memchr(place.data, '@', place.len) == NULL
+            && canaryd_host_port(place, host, &port) == 0)
+        {
+            canaryd_copy(api->url, sizeof(api->url), text);
+            return 0;
+        }
     }
 
-    canary_error(err, "--nginx", text, expected);
+    canaryd_url_error(err, "--nginx", text, expected);
 
     return -1;
 }

@@ -64,6 +64,14 @@ is($status >> 8, 2, 'a bad option is a usage error');
 like($text, qr/option "--intervall": expected one of those that --help/,
      'which is quoted');
 
+# the first line of the log names this URL
+($text, $status) = command_output(Canary::Sidecar::binary(), '-t', '--nginx',
+    'http://ann:pw-of-ann@127.0.0.1/', '--redis', 'redis://127.0.0.1');
+is($status >> 8, 2, 'a password for nginx is a usage error');
+like($text, qr{--nginx "http://\.\.\.\@127\.0\.0\.1/": expected .*without user},
+     'which says so');
+unlike($text, qr/ann|pw/, 'and does not tell it');
+
 # [what, what is in the file, its mode, the message]
 for my $case (['open to all', "x\n", 0644, qr/others may not read it/],
               ['empty', '', 0600, qr/expected one line that is not empty/],
