@@ -259,8 +259,9 @@ may(sidecar => @$_) for
 may_not(sidecar => @$_) for
     ['HSET', $flag, 'percent', 100], ['DEL', $flag], ['DEL', $trip],
     ['SET', $flag, 'x'], ['SET', 'agent-canary:inited', 1], ['FLUSHALL'],
-    ['HGETALL', $flag], ['DEL', $audit], ['XTRIM', $audit, 'MAXLEN', 0],
-    ['XRANGE', $audit, '-', '+'], ['EXPIRE', $trip, 1],
+    ['HGETALL', $flag], ['GET', $flag], ['DEL', $audit],
+    ['XTRIM', $audit, 'MAXLEN', 0], ['XRANGE', $audit, '-', '+'],
+    ['EXPIRE', $trip, 1],
     ['GET', 'other'], ['SET', 'other', 1], ['KEYS', '*'],
     ['EVAL', 'return 1', 0], ['CONFIG', 'GET', '*'],
     ['SUBSCRIBE', '__redis__:invalidate'];
