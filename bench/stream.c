@@ -82,6 +82,7 @@ static unsigned long    stream_answered;
 static int stream_load(const char *path, const char *type, size_t piece);
 static size_t stream_cut(size_t from, size_t len, size_t piece);
 static int stream_listen(unsigned port);
+static void stream_loopback(struct sockaddr_in *addr, unsigned port);
 static int stream_proxy(stream_proxy_t *proxy, const char *text);
 static int stream_connect(unsigned port);
 static int stream_watch(int fd);
@@ -214,13 +215,8 @@ stream_listen(unsigned port)
     int                 fd, on;
     struct sockaddr_in  addr;
 
-    memset(&addr, 0, sizeof(struct sockaddr_in));
-
-    addr.sin_family = AF_INET;
-    addr.sin_port = htons((in_port_t) port);
-    addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-
     on = 1;
+    stream_loopback(&addr, port);
     fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
     if (fd == -1
@@ -233,6 +229,17 @@ stream_listen(unsigned port)
     }
 
     return fd;
+}
+
+
+static void
+stream_loopback(struct sockaddr_in *addr, unsigned port)
+{
+    memset(addr, 0, sizeof(struct sockaddr_in));
+
+    addr->sin_family = AF_INET;
+    addr->sin_port = htons((in_port_t) port);
+    addr->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 }
 
 
@@ -274,13 +281,8 @@ stream_connect(unsigned port)
     int                 fd, on;
     struct sockaddr_in  addr;
 
-    memset(&addr, 0, sizeof(struct sockaddr_in));
-
-    addr.sin_family = AF_INET;
-    addr.sin_port = htons((in_port_t) port);
-    addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-
     on = 1;
+    stream_loopback(&addr, port);
     fd = socket(AF_INET, SOCK_STREAM, 0);
 
     if (fd == -1
