@@ -128,7 +128,7 @@ typedef struct {
 static const usage_case_t  usages[] = {
     { { "--redis", "redis://r" }, "--nginx" },
     { { "--nginx", "http://h/c/" }, "--redis" },
-    { { "--nginx", "http://h/c" }, "http://h/c" },
+    { { "--nginx", "http://h/c" }, "with a slash at the end" },
     { { "--nginx", "https://h/c/" }, "https://h/c/" },
     { { "--nginx", "unix:a:/c/" }, "unix:a:/c/" },
     { { "--nginx", "unix:/a" }, "unix:/a" },
@@ -139,7 +139,7 @@ static const usage_case_t  usages[] = {
     { { "--nginx", "http://u:p@h" }, "\"http://...@h\"" },
     { { "--nginx", "http://u:p/@h/" }, "\"http://...@h/\"" },
     { { "--nginx", "https://u:p@h/" }, "\"https://...@h/\"" },
-    { { "--nginx", "http://u@h/" }, "without user and password" },
+    { { "--nginx", "http://u@h/" }, "no user and no password" },
     { { "--redis", "redis://u:p@h" }, "\"redis://...@h\"" },
     { { "--redis", "redis://u:p/@h" }, "\"redis://...@h\"" },
     { { "--redis", "redis://u:p@x@h" }, "\"redis://...@h\"" },

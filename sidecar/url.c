@@ -27,8 +27,8 @@ canaryd_api_parse(canaryd_api_t *api, canary_str_t text, canary_error_t *err)
     canary_str_t  rest, place;
 
     static const char  expected[] = "expected unix:/path/of.sock:/canary/ or "
-                                    "http://host[:port]/canary/, without user "
-                                    "and password";
+                                    "http://host[:port]/canary/, with a slash "
+                                    "at the end";
 
     memset(api, 0, sizeof(canaryd_api_t));
 
@@ -51,9 +51,13 @@ canaryd_api_parse(canaryd_api_t *api, canary_str_t text, canary_error_t *err)
 
         /* whoever reads the log would read the password */
 
-        if (memchr(place.data, '@', place.len) == NULL
-            && canaryd_host_port(place, host, &port) == 0)
-        {
+        if (memchr(place.data, '@', place.len)) {
+            canaryd_url_error(err, "--nginx", text,
+                              "expected no user and no password");
+            return -1;
+        }
+
+        if (canaryd_host_port(place, host, &port) == 0) {
             canaryd_copy(api->url, sizeof(api->url), text);
             return 0;
         }
