@@ -91,6 +91,8 @@ canary_known_apply_missing(canary_known_t *next,
 
     if (!reading->inited) {
         canary_known_set(next, CANARY_STATE_STORE_EMPTY);
+        (void) snprintf(next->reason.text, sizeof(next->reason.text),
+                        "neither the flag nor \"inited\" is in Redis");
         return;
     }
 

@@ -232,12 +232,14 @@ deleted_and_lost_are_different(void **state)
     lost.inited = 0;
 
     known = apply(known, lost);
-    expect(known, CANARY_STATE_STORE_EMPTY, S(""), "");
+    expect(known, CANARY_STATE_STORE_EMPTY, S(""),
+           "neither the flag nor \"inited\" is in Redis");
     assert_int_equal(share(&known), 0);
 
     known = apply(known, reading_of(five, S("{\"epoch\":1}")));
     known = apply(known, lost);
-    expect(known, CANARY_STATE_STORE_EMPTY, five, "");
+    expect(known, CANARY_STATE_STORE_EMPTY, five,
+           "neither the flag nor \"inited\" is in Redis");
     assert_int_equal(share(&known), UINT64_MAX);
     assert_true(canary_str_eq(known.trip, S("{\"epoch\":1}")));
 
@@ -250,7 +252,8 @@ deleted_and_lost_are_different(void **state)
     /* what was deleted does not come back with the store's loss */
 
     known = apply(known, lost);
-    expect(known, CANARY_STATE_STORE_EMPTY, S(""), "");
+    expect(known, CANARY_STATE_STORE_EMPTY, S(""),
+           "neither the flag nor \"inited\" is in Redis");
 
     /* nor from an older copy of the store */
 
