@@ -32,6 +32,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "loopback.h"
 
 
 #define FLIP_WORKERS_MAX   64
@@ -344,11 +345,7 @@ flip_connect(unsigned port)
     struct timeval      timeout;
     struct sockaddr_in  addr;
 
-    memset(&addr, 0, sizeof(struct sockaddr_in));
-
-    addr.sin_family = AF_INET;
-    addr.sin_port = htons((in_port_t) port);
-    addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    loopback(&addr, port);
 
     on = 1;
     timeout.tv_sec = FLIP_TIMEOUT;

@@ -21,6 +21,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "loopback.h"
 
 
 #define LOAD_CONNECTIONS_MAX  256
@@ -140,11 +141,7 @@ load_connect(load_connection_t *c, unsigned port)
     int                 on;
     struct sockaddr_in  addr;
 
-    memset(&addr, 0, sizeof(struct sockaddr_in));
-
-    addr.sin_family = AF_INET;
-    addr.sin_port = htons((in_port_t) port);
-    addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    loopback(&addr, port);
 
     c->fd = socket(AF_INET, SOCK_STREAM, 0);
 

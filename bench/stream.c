@@ -28,6 +28,7 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#include "loopback.h"
 
 
 #define STREAM_PROXIES_MAX      8
@@ -82,7 +83,6 @@ static unsigned long    stream_answered;
 static int stream_load(const char *path, const char *type, size_t piece);
 static size_t stream_cut(size_t from, size_t len, size_t piece);
 static int stream_listen(unsigned port);
-static void stream_loopback(struct sockaddr_in *addr, unsigned port);
 static int stream_proxy(stream_proxy_t *proxy, const char *text);
 static int stream_connect(unsigned port);
 static int stream_watch(int fd);
@@ -216,7 +216,7 @@ stream_listen(unsigned port)
     struct sockaddr_in  addr;
 
     on = 1;
-    stream_loopback(&addr, port);
+    loopback(&addr, port);
     fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
     if (fd == -1
@@ -229,17 +229,6 @@ stream_listen(unsigned port)
     }
 
     return fd;
-}
-
-
-static void
-stream_loopback(struct sockaddr_in *addr, unsigned port)
-{
-    memset(addr, 0, sizeof(struct sockaddr_in));
-
-    addr->sin_family = AF_INET;
-    addr->sin_port = htons((in_port_t) port);
-    addr->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 }
 
 
@@ -282,7 +271,7 @@ stream_connect(unsigned port)
     struct sockaddr_in  addr;
 
     on = 1;
-    stream_loopback(&addr, port);
+    loopback(&addr, port);
     fd = socket(AF_INET, SOCK_STREAM, 0);
 
     if (fd == -1

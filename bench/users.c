@@ -28,6 +28,7 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#include "loopback.h"
 
 
 #define USERS_CONNECTIONS_MAX  4096
@@ -168,11 +169,7 @@ users_connect(unsigned port)
     int                 fd;
     struct sockaddr_in  addr;
 
-    memset(&addr, 0, sizeof(struct sockaddr_in));
-
-    addr.sin_family = AF_INET;
-    addr.sin_port = htons((in_port_t) port);
-    addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    loopback(&addr, port);
 
     fd = socket(AF_INET, SOCK_STREAM, 0);
 

@@ -128,7 +128,8 @@ sub program {
     my ($name, @uses) = @_;
     my $root = root();
     my @sources = ("$root/bench/$name.c", map { glob "$root/$_.c" } @uses);
-    my @headers = @uses ? glob "$root/canary/*.h $root/sidecar/*.h" : ();
+    my @headers = (glob("$root/bench/*.h"),
+                   @uses ? glob "$root/canary/*.h $root/sidecar/*.h" : ());
     my @flags = @uses ? ('-O3', '-flto', "-I$root/canary", "-I$root/sidecar")
               : ('-O2');
     my @libraries = @uses ? ('-ljansson', '-lm') : ('-lm');
