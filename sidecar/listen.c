@@ -64,10 +64,7 @@ canaryd_listen(canaryd_t *d, canary_error_t *err)
     freeaddrinfo(addr);
 
     if (daemon == NULL) {
-        (void) snprintf(place, sizeof(place),
-                        strchr(d->options.listen.host, ':') ? "[%s]:%s"
-                                                            : "%s:%s",
-                        d->options.listen.host, port);
+        canaryd_place(place, d->options.listen.host, d->options.listen.port);
         canary_error(err, "--listen", canaryd_str(place),
                      errno ? strerror(errno) : "expected a free port");
     }

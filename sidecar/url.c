@@ -234,6 +234,15 @@ canaryd_hook_parse(canaryd_hook_t *hook, canary_str_t text,
 
 
 void
+canaryd_place(char place[CANARYD_PLACE_MAX], const char *host, uint16_t port)
+{
+    (void) snprintf(place, CANARYD_PLACE_MAX,
+                    strchr(host, ':') ? "[%s]:%u" : "%s:%u", host,
+                    (unsigned) port);
+}
+
+
+void
 canaryd_redis_place(char place[CANARYD_PLACE_MAX],
     const canaryd_redis_t *redis)
 {
@@ -242,13 +251,8 @@ canaryd_redis_place(char place[CANARYD_PLACE_MAX],
     if (redis->socket[0]) {
         (void) snprintf(place, CANARYD_PLACE_MAX, "unix:%s", redis->socket);
 
-    } else if (strchr(redis->host, ':')) {
-        (void) snprintf(place, CANARYD_PLACE_MAX, "[%s]:%u", redis->host,
-                        (unsigned) redis->port);
-
     } else if (redis->host[0]) {
-        (void) snprintf(place, CANARYD_PLACE_MAX, "%s:%u", redis->host,
-                        (unsigned) redis->port);
+        canaryd_place(place, redis->host, redis->port);
     }
 }
 

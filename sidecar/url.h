@@ -56,7 +56,12 @@ int canaryd_listen_parse(canaryd_listen_t *addr, canary_str_t text,
 int canaryd_hook_parse(canaryd_hook_t *hook, canary_str_t text,
     canary_error_t *err);
 
-/* "host:port" or "unix:/path", or "" when there is neither. */
+/* "host:port", or "[host]:port" of IPv6. */
+
+void canaryd_place(char place[CANARYD_PLACE_MAX], const char *host,
+    uint16_t port);
+
+/* The same or "unix:/path", or "" when there is neither. */
 
 void canaryd_redis_place(char place[CANARYD_PLACE_MAX],
     const canaryd_redis_t *redis);
